@@ -1,0 +1,45 @@
+# Everything a person types. Needs Python 3.11 or later, git and make.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+PORT ?= 5000
+STORE ?= sqlite:///mlflow.db
+
+export MLFLOW_DISABLE_TELEMETRY := true
+export LANGSMITH_TRACING := false
+
+.PHONY: run test check ui bench reports lock clean
+
+# The environment is made again when the lock changes; hashes are required for every package.
+$(STAMP): requirements.lock pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
+	touch $@
+
+run: $(STAMP)  ## compare none, manual and autolog over three SDKs against the built-in simulator
+	$(BIN)/harness -m provider=openai,mistralai,langchain tracing=none,manual,autolog
+
+test: $(STAMP)  ## run the tests
+	$(BIN)/python -m pytest
+
+check: $(STAMP)  ## every gate: format, lint, types, import contracts
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+ui: $(STAMP)  ## open the store that `make run` wrote to, on http://127.0.0.1:$(PORT)
+	$(BIN)/mlflow ui --host 127.0.0.1 --port $(PORT) --backend-store-uri $(STORE)
+
+bench: $(STAMP)  ## run the benchmarks
+	$(BIN)/python -m pytest tests/benchmarks --benchmark-enable --benchmark-only --benchmark-group-by=group -q
+
+lock: $(STAMP)  ## write requirements.lock anew from pyproject.toml
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--no-header --no-annotate --group dev pyproject.toml -o requirements.lock
+
+clean:  ## remove what builds and tests leave; the store and the environment stay
+	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .benchmarks
+	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +

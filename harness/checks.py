@@ -1,0 +1,146 @@
+"""Whether a configuration can work, before anything is started: one sentence for what cannot."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from harness.config import BACKENDS, DEPTHS, RESTS, STYLES, HarnessConfig
+from harness.errors import ConfigError, EndpointError, unknown_option
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+ENDPOINT_KINDS = ("simulator", "forward")
+LATENCY_KINDS = ("none", "fixed", "lognormal")
+_STYLELESS = ("none", "autolog")
+
+
+def check_config(config: HarnessConfig) -> None:
+    """Refuse a configuration that cannot work, and blank what has no effect in it.
+
+    Raises:
+        ConfigError: Naming the key, its value and the options.
+        EndpointError: If the endpoint cannot be as configured.
+    """
+    _check_provider(config)
+    _check_tracing(config)
+    _check_endpoint(config)
+    _check_measure(config)
+
+
+def endpoint_key(config: HarnessConfig) -> str | None:
+    """The endpoint's key, from the environment only.
+
+    Raises:
+        EndpointError: If the endpoint needs a key that is not set.
+    """
+    name = config.endpoint.key_env
+    if not name:
+        return None
+    key = os.environ.get(name)
+    if not key:
+        raise EndpointError(
+            f"endpoint={config.endpoint.name} needs a key in the environment variable {name}, which is not set; "
+            "set it, or use endpoint=simulator, which needs none"
+        )
+    return key
+
+
+def _one_of(kind: str, value: str, key: str, options: Iterable[str]) -> None:
+    if value not in options:
+        raise unknown_option(kind, value, key, options)
+
+
+def _check_provider(config: HarnessConfig) -> None:
+    provider = config.provider
+    if not provider.name:
+        raise ConfigError("provider.name is empty; give the provider a name")
+    _one_of("backend", provider.backend, "provider.backend", BACKENDS)
+    if provider.name in BACKENDS and provider.backend != provider.name:
+        raise ConfigError(
+            f"provider.backend={provider.backend} cannot be with provider={provider.name}, whose SDK speaks "
+            f"{provider.name}'s format only; provider=langchain takes either"
+        )
+    _check_target(provider.target, "provider.target")
+
+
+def _check_tracing(config: HarnessConfig) -> None:
+    tracing = config.tracing
+    if not tracing.name:
+        raise ConfigError("tracing.name is empty; give the strategy a name")
+    if tracing.name == "manual":
+        _one_of("style", tracing.style, "tracing.style", STYLES)
+        _one_of("depth", tracing.depth, "tracing.depth", DEPTHS)
+    elif tracing.name in _STYLELESS:
+        tracing.style = tracing.depth = ""
+    _check_target(tracing.target, "tracing.target")
+
+
+def _check_endpoint(config: HarnessConfig) -> None:
+    endpoint, backend = config.endpoint, config.provider.backend
+    _one_of("kind of endpoint", endpoint.kind, "endpoint.kind", ENDPOINT_KINDS)
+    _one_of("kind of latency", endpoint.latency.kind, "endpoint.latency.kind", LATENCY_KINDS)
+    for key in ("first_token_ms", "per_token_ms", "sigma"):
+        if getattr(endpoint.latency, key) < 0:
+            raise ConfigError(f"endpoint.latency.{key}={getattr(endpoint.latency, key)} is negative")
+    if endpoint.timeout_s <= 0:
+        raise ConfigError(f"endpoint.timeout_s={endpoint.timeout_s} is not above 0")
+    if endpoint.backend and endpoint.backend != backend:
+        raise EndpointError(
+            f"endpoint={endpoint.name} speaks {endpoint.backend}'s format, but provider={config.provider.name} sends "
+            f"{backend}'s; choose an endpoint for {backend}, or endpoint=simulator"
+        )
+    if endpoint.kind == "forward":
+        url = urlsplit(endpoint.base_url or "")
+        if url.scheme not in ("http", "https") or not url.hostname:
+            said = f"={endpoint.base_url!r} is not a URL" if endpoint.base_url else " is needed for this endpoint"
+            raise EndpointError(f"endpoint.base_url{said}; give one such as http://127.0.0.1:8000/v1")
+
+
+def _check_measure(config: HarnessConfig) -> None:
+    measure = config.measure
+    least: dict[str, float] = {
+        "forks": 1,
+        "max_forks": measure.forks,
+        "blocks": 1,
+        "calls_per_block": 2,
+        "warmup_calls": 1,
+        "margin_ms": 0,
+        "margin_relative": 0,
+        "precision_ms": 0,
+        "precision_relative": 0,
+    }
+    for key, bound in least.items():
+        if getattr(measure, key) < bound:
+            raise ConfigError(f"measure.{key}={getattr(measure, key)} is below {bound:g}")
+    for key in ("period_ms", "max_load", "drain_timeout_s"):
+        if getattr(measure, key) <= 0:
+            raise ConfigError(f"measure.{key}={getattr(measure, key)} is not above 0")
+    _one_of("rest", measure.rest, "measure.rest", RESTS)
+
+
+def _check_target(target: str, key: str) -> None:
+    """See that a target can be there, without importing an SDK into this process; the worker loads it."""
+    place, _, name = target.rpartition(":")
+    if not place or not name.isidentifier():
+        raise ConfigError(f"{key}={target!r} is not of the form package.module:Class or path/to/file.py:Class")
+    if place.endswith(".py") or "/" in place:
+        path = Path(place)
+        if not path.is_file():
+            raise ConfigError(f"{key}={target!r}: there is no file {str(path.absolute())!r}")
+        try:
+            tree = ast.parse(path.read_bytes())
+        except (SyntaxError, ValueError) as error:
+            raise ConfigError(f"{key}={target!r}: {path} is not valid Python ({error})") from error
+        classes = [node.name for node in tree.body if isinstance(node, ast.ClassDef)]
+        if classes and name not in classes:
+            raise unknown_option("class", name, f"{key}={target!r}", classes)
+        return
+    package = place.partition(".")[0]
+    if not package.isidentifier() or importlib.util.find_spec(package) is None:
+        raise ConfigError(f"{key}={target!r}: there is no package {package!r} in this environment")

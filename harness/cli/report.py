@@ -1,0 +1,44 @@
+"""``harness report``: a sweep's report, made anew from its raw records."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from harness.cli.compose import compose_cells
+from harness.cli.console import OUT
+from harness.cli.sweep import read_sweep, show
+from harness.errors import InputError
+from harness.report import cells_json, html_report, markdown_report
+from harness.tracking import Store, absolute_uri
+
+
+def main(given: list[str]) -> int:
+    """Write ``report.html``, ``report.md`` and ``cells.json`` of a sweep into a folder.
+
+    Raises:
+        InputError: If there is no such sweep.
+    """
+    parser = argparse.ArgumentParser(
+        prog="harness report",
+        description="Make a sweep's report anew from its raw records and write it into a folder.",
+        epilog="example: harness report 3f2a91bc --output my-report",
+    )
+    parser.add_argument("sweep", help="id of the sweep, as its run's name has it, or the id of its MLflow run")
+    parser.add_argument("--output", type=Path, default=Path(), help="folder to write to (default: the current one)")
+    parser.add_argument("overrides", nargs="*", help="such as store.uri=sqlite:///other.db")
+    arguments = parser.parse_args(given)
+    config = compose_cells(arguments.overrides, multirun=False)[0]
+    store = Store(absolute_uri(config.store.uri), config.store.experiment)
+    run = store.find_sweep(arguments.sweep)
+    if run is None:
+        known = ", ".join(store.sweep_ids()[:8]) or "none"
+        raise InputError(f"there is no sweep {arguments.sweep!r} in {store.uri}; the latest are: {known}")
+    sweep = read_sweep(store, run.info.run_id)
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    texts = {"report.html": html_report(sweep), "report.md": markdown_report(sweep), "cells.json": cells_json(sweep)}
+    for name, text in texts.items():
+        (arguments.output / name).write_text(text, encoding="utf-8")
+    show(sweep, store, run.info.run_id)
+    OUT.print(f"Wrote {', '.join(texts)} to {arguments.output.absolute()} (sweep {sweep.sweep_id})", soft_wrap=True)
+    return 0

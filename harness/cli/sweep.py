@@ -1,0 +1,236 @@
+"""A sweep: its run in MLflow, its cells through Hydra, its report, and how it ended."""
+
+from __future__ import annotations
+
+import contextlib
+import shlex
+import sys
+import time
+import uuid
+from typing import TYPE_CHECKING
+
+import hydra
+from rich.text import Text
+
+from harness.cli.compose import register_schema, to_config
+from harness.cli.console import OUT, LiveProgress, PlainProgress, make_progress
+from harness.config import data_folder
+from harness.errors import EXIT_BAD_INPUT, EXIT_CELL_FAILED, EXIT_INTERRUPTED, EXIT_OK, InputError
+from harness.experiment import run_cell
+from harness.experiment.analysis import analyse_cell, floor_key, summarise
+from harness.experiment.progress import Progress, Silent
+from harness.processes import WorkFolder
+from harness.report import cells_json, console_table, description, html_report, markdown_report, verdict_sentences
+from harness.tracking import (
+    COMMAND_TAG,
+    COUNT_TAG,
+    ENDED_TAG,
+    KIND_TAG,
+    NOTE_TAG,
+    STARTED_TAG,
+    SWEEP_TAG,
+    Store,
+    absolute_uri,
+    check_store,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from omegaconf import DictConfig
+
+    from harness.config import HarnessConfig
+    from harness.results import SweepResult
+
+
+class _Shared:
+    """What jobs share with the command line where they run in its process, as Hydra's basic launcher has it.
+
+    A job that runs elsewhere finds the defaults.
+    """
+
+    progress: Progress = Silent()
+    store: Store | None = None
+    errors: list[InputError] = []  # noqa: RUF012  # one list for the process, emptied by each sweep
+
+
+def _job(composed: DictConfig) -> None:
+    """One Hydra job: one cell."""
+    config = to_config(composed)
+    store = _Shared.store or Store(config.store.uri, config.store.experiment)
+    try:
+        run_cell(config, store, _Shared.progress)
+    except InputError as error:
+        # Remembered, not raised: Hydra would end the sweep and with it the other cells.
+        _Shared.errors.append(error)
+
+
+def run_sweep(cells: Sequence[HarnessConfig], overrides: Sequence[str], *, multirun: bool) -> int:
+    """Run all cells that the command line asks for; returns the exit status.
+
+    Args:
+        cells: The configuration of every cell, composed and checked.
+        overrides: What they were composed from, for Hydra to compose again.
+        multirun: Whether it is a sweep.
+
+    Raises:
+        InputError: If anything about the input is wrong; nothing was run then.
+    """
+    first = cells[0]
+    for cell in cells:
+        check_store(absolute_uri(cell.store.uri))
+    uri = absolute_uri(first.store.uri)
+    if {(absolute_uri(cell.store.uri), cell.store.experiment) for cell in cells} != {(uri, first.store.experiment)}:
+        raise InputError("a sweep writes to one store and one experiment; sweep over something else")
+    store = Store(uri, first.store.experiment)
+    store.end_orphans()
+    sweep_id = uuid.uuid4().hex[:8]
+    command = shlex.join(["harness", *(["-m"] if multirun else []), *overrides])
+    tags = {
+        KIND_TAG: "sweep",
+        SWEEP_TAG: sweep_id,
+        COUNT_TAG: str(len(cells)),
+        COMMAND_TAG: command,
+        STARTED_TAG: str(time.time_ns()),
+    }
+    run_id = store.start_run(f"sweep {sweep_id}", tags)
+    interrupted = False
+    try:
+        with WorkFolder() as folder, _shared(store, make_progress(len(cells))):
+            passed = {
+                "sweep.sweep_id": sweep_id,
+                "sweep.run_id": run_id,
+                "sweep.work_dir": str(folder.path),
+                "sweep.count": str(len(cells)),
+                "store.uri": uri,
+                "hydra.run.dir": str(folder.path / "hydra"),
+                "hydra.sweep.dir": str(folder.path / "hydra"),
+            }
+            _run_hydra(overrides, passed, multirun=multirun)
+    except KeyboardInterrupt:
+        interrupted = True
+    return _conclude(store, run_id, interrupted=interrupted)
+
+
+def _conclude(store: Store, run_id: str, *, interrupted: bool) -> int:
+    """Make the report from what is in the store, end the sweep's run, and say how it went."""
+    try:
+        store.set_tag(run_id, ENDED_TAG, str(time.time_ns()))
+        sweep = read_sweep(store, run_id)
+        write_report(store, run_id, sweep)
+        status = _exit_status(sweep, interrupted=interrupted)
+        store.end_run(run_id, "KILLED" if interrupted else "FINISHED" if status == EXIT_OK else "FAILED")
+    except BaseException:
+        store.end_run(run_id, "KILLED")
+        raise
+    show(sweep, store, run_id)
+    return status
+
+
+def read_sweep(store: Store, run_id: str) -> SweepResult:
+    """A sweep's result, made anew from the raw records of its cells."""
+    tags = store.client.get_run(run_id).data.tags
+    cells = [analyse_cell(store.read_records(cell), cell) for cell in store.cell_runs(run_id)]
+    return summarise(
+        sweep_id=tags[SWEEP_TAG],
+        command=tags[COMMAND_TAG],
+        cells=cells,
+        cells_expected=int(tags[COUNT_TAG]),
+        started_unix_ns=int(tags[STARTED_TAG]),
+        # A sweep whose parent was killed has no end of its own.
+        ended_unix_ns=int(tags.get(ENDED_TAG, tags[STARTED_TAG])),
+    )
+
+
+def write_report(store: Store, run_id: str, sweep: SweepResult) -> None:
+    """Log the report to the sweep's run, and the noise floor to each cell's."""
+    store.log_texts(
+        run_id,
+        {"report.html": html_report(sweep), "report.md": markdown_report(sweep), "cells.json": cells_json(sweep)},
+    )
+    store.set_tag(run_id, NOTE_TAG, description(sweep))
+    for cell in sweep.cells:
+        floor = sweep.floors_ms.get(floor_key(cell))
+        if floor is not None and cell.run_id is not None:
+            store.log_metrics(cell.run_id, {"floor.p50_ms": floor})
+
+
+def show(sweep: SweepResult, store: Store, run_id: str) -> None:
+    """Print the table, the verdict, and where to read on."""
+    OUT.print()
+    OUT.print(console_table(sweep))
+    for sentence in verdict_sentences(sweep):
+        OUT.print(Text(sentence.replace("**", "")), soft_wrap=True)
+    for cell in sweep.cells:
+        if cell.cell.reason:
+            OUT.print(Text(f"{cell.cell.label} {cell.cell.status}: {cell.cell.reason}", style="red"), soft_wrap=True)
+    for error in _Shared.errors:
+        OUT.print(Text(f"not run: {error}", style="red"), soft_wrap=True)
+    missing = sweep.cells_expected - len(sweep.cells)
+    if missing:
+        OUT.print(Text(f"{missing} of {sweep.cells_expected} cells left no result", style="red"))
+    minutes = (sweep.ended_unix_ns - sweep.started_unix_ns) / 60e9
+    where = f"experiment {store.experiment!r}, run 'sweep {sweep.sweep_id}' ({run_id})"
+    OUT.print()
+    OUT.print(Text(f"Took {minutes:.1f} minutes. Report: artifact report.html of {where}"), soft_wrap=True)
+    if store.uri.startswith("http"):
+        OUT.print(
+            Text(f"Open it: {store.uri.rstrip('/')}/#/experiments/{store.experiment_id}/runs/{run_id}"), soft_wrap=True
+        )
+    else:
+        ui = f"mlflow ui --host 127.0.0.1 --port 5000 --backend-store-uri {store.uri}"
+        OUT.print(Text(f"Open it: make ui, or {ui}"), soft_wrap=True)
+        link = f"http://127.0.0.1:5000/#/experiments/{store.experiment_id}/runs/{run_id}"
+        OUT.print(Text(f"then {link}"), soft_wrap=True)
+
+
+def _exit_status(sweep: SweepResult, *, interrupted: bool) -> int:
+    if interrupted:
+        return EXIT_INTERRUPTED
+    if _Shared.errors:
+        return EXIT_BAD_INPUT
+    if len(sweep.cells) < sweep.cells_expected or any(cell.cell.status != "ok" for cell in sweep.cells):
+        return EXIT_CELL_FAILED
+    return EXIT_OK
+
+
+@contextlib.contextmanager
+def _shared(store: Store, progress: LiveProgress | PlainProgress) -> Iterator[None]:
+    _Shared.store, _Shared.progress = store, progress
+    _Shared.errors.clear()
+    progress.start()
+    try:
+        yield
+    finally:
+        progress.stop()
+        _Shared.store, _Shared.progress = None, Silent()
+
+
+def _run_hydra(overrides: Sequence[str], passed: dict[str, str], *, multirun: bool) -> None:
+    """Hand over to Hydra as its own command line would be called, so that any launcher works."""
+    own = {override.partition("=")[0] for override in overrides}
+    extra = [f"{key}='{value}'" for key, value in passed.items() if key == "store.uri" or key not in own]
+    kept = [override for override in overrides if override.partition("=")[0] != "store.uri"]
+    with _arguments(["harness", *(["-m"] if multirun else []), *kept, *extra]):
+        try:
+            hydra_main()
+        except SystemExit as stop:
+            if stop.code not in (None, 0):
+                OUT.print(Text("Hydra ended the sweep early; the cells that had finished are kept", style="red"))
+
+
+def hydra_main() -> None:
+    """Hydra's own entry point, reading ``sys.argv``."""
+    register_schema()
+    decorate = hydra.main(version_base="1.3", config_path=str(data_folder("conf")), config_name="config")
+    decorate(_job)()
+
+
+@contextlib.contextmanager
+def _arguments(arguments: list[str]) -> Iterator[None]:
+    before = sys.argv
+    sys.argv = arguments
+    try:
+        yield
+    finally:
+        sys.argv = before

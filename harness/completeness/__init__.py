@@ -1,0 +1,23 @@
+"""Completeness: what a call's exchanges prove, held against what its trace holds.
+
+Pure functions of records. ``judge_cell`` is the way in; ``FACTS`` is the table of what is judged.
+"""
+
+from harness.completeness.facts import FACTS, FACTS_VERSION, Fact, facts_for
+from harness.completeness.places import Place
+from harness.completeness.scores import count_facts, fidelity, judge_cell, recall
+from harness.completeness.wire import WireCall, observe
+
+__all__ = [
+    "FACTS",
+    "FACTS_VERSION",
+    "Fact",
+    "Place",
+    "WireCall",
+    "count_facts",
+    "facts_for",
+    "fidelity",
+    "judge_cell",
+    "observe",
+    "recall",
+]

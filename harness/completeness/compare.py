@@ -1,0 +1,200 @@
+"""When two values state the same: harmless differences of form, and nothing else, are forgiven.
+
+Forgiven are: the order of an object's keys; null against an absent key; an integer against a
+float of equal value; a text against a list of that one text part; tool call arguments as JSON
+text against the object; and in messages three ways of writing nothing (an empty list of tool
+calls, empty text beside tool calls, and ``prefix: false``, Mistral's default, which its SDK
+adds to what the application gave).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+_MESSAGE_ROLES = {"human": "user", "ai": "assistant", "AIMessageChunk": "assistant"}
+
+
+def canonical(value: Any) -> Any:
+    """One form for all values that state the same; plain ``==`` then compares them.
+
+    Truth values become tuples, because Python holds ``True`` equal to 1.
+    """
+    if isinstance(value, str) or value is None:
+        return value
+    if isinstance(value, bool):
+        return ("truth", value)
+    if isinstance(value, float):
+        return int(value) if math.isfinite(value) and value == int(value) else value
+    if isinstance(value, dict):
+        return {key: canonical(one) for key, one in value.items() if one is not None}
+    if isinstance(value, (list, tuple)):
+        return [canonical(one) for one in value]
+    return value
+
+
+def same_value(expected: Any, traced: Any) -> bool:
+    """Whether two JSON values state the same."""
+    if type(expected) is type(traced) and isinstance(expected, (str, int)):
+        return bool(expected == traced)
+    return bool(canonical(expected) == canonical(traced))
+
+
+def canonical_content(content: Any) -> Any:
+    """Message content; a list of exactly one text part is that text."""
+    if isinstance(content, list) and len(content) == 1:
+        part = content[0]
+        if isinstance(part, dict) and {k for k, v in part.items() if v is not None} == {"type", "text"}:
+            return part["text"] if part["type"] == "text" else canonical(content)
+    return canonical(content)
+
+
+def canonical_call(call: Any) -> Any:
+    """A tool call as ``{"id", "name", "arguments"}``, the arguments decoded."""
+    if not isinstance(call, dict):
+        return call
+    function = call.get("function")
+    function = function if isinstance(function, dict) else call
+    arguments = function.get("arguments", function.get("args"))
+    return canonical({"id": call.get("id"), "name": function.get("name"), "arguments": _decoded(arguments)})
+
+
+def canonical_calls(calls: Any) -> Any:
+    """Tool calls in their order; anything that is not a list stays as it is."""
+    return [canonical_call(call) for call in calls] if isinstance(calls, (list, tuple)) else calls
+
+
+def canonical_message(message: Any) -> Any:
+    """A chat message in one form."""
+    if not isinstance(message, dict):
+        return canonical(message)
+    calls = message.get("tool_calls")
+    content = canonical_content(message.get("content"))
+    rest = {key: one for key, one in message.items() if key not in ("content", "tool_calls")}
+    if rest.get("prefix") is False:
+        del rest["prefix"]
+    plain: dict[str, Any] = canonical(rest)
+    if calls:
+        plain["tool_calls"] = canonical_calls(calls)
+    if content is not None and not (calls and content == ""):
+        plain["content"] = content
+    return plain
+
+
+def same_messages(expected: Any, traced: Any) -> bool:
+    """Whether two lists hold the same messages in the same order."""
+    if not isinstance(expected, list) or not isinstance(traced, list) or len(expected) != len(traced):
+        return False
+    return all(canonical_message(a) == canonical_message(b) for a, b in zip(expected, traced, strict=True))
+
+
+def same_contents(expected: Any, traced: Any) -> bool:
+    """Whether the contents of an answer's choices are the same, choice by choice.
+
+    A choice that only calls tools (``None`` here) may have null or empty text as content.
+    """
+    if not isinstance(traced, list) or len(expected) != len(traced):
+        return False
+    return all(
+        canonical_content(a) == canonical_content(b) or (a is None and b == "")
+        for a, b in zip(expected, traced, strict=True)
+    )
+
+
+def same_calls(expected: Any, traced: Any) -> bool:
+    """Whether the tool calls of an answer's choices are the same, choice by choice."""
+    if not isinstance(traced, list) or len(expected) != len(traced):
+        return False
+    return all(canonical_calls(a or []) == canonical_calls(b or []) for a, b in zip(expected, traced, strict=True))
+
+
+def contains_text(expected: str, traced: Any) -> bool:
+    """Whether a message stands in a longer text, or in one of several.
+
+    Exceptions quote the provider's message inside their own, at times escaped as JSON or as a
+    Python literal; white space is not compared.
+    """
+    texts = traced if isinstance(traced, (list, tuple)) else [traced]
+    forms = {expected, json.dumps(expected)[1:-1], json.dumps(expected, ensure_ascii=False)[1:-1], repr(expected)[1:-1]}
+    needles = [" ".join(form.split()) for form in forms]
+    return any(needle in " ".join(text.split()) for text in texts if isinstance(text, str) for needle in needles)
+
+
+def same_tools_flat(expected: Any, traced: Any) -> bool:
+    """Tool definitions in OpenTelemetry's flat form, where all but type and name may be left out."""
+    traced = _decoded(traced)
+    if not isinstance(traced, list) or len(expected) != len(traced):
+        return False
+    return all(_same_tool_flat(a, b) for a, b in zip(expected, traced, strict=True))
+
+
+def _same_tool_flat(tool: Any, traced: Any) -> bool:
+    if not isinstance(tool, dict) or not isinstance(traced, dict):
+        return False
+    function = tool.get("function")
+    flat = canonical({"type": tool.get("type", "function"), **(function if isinstance(function, dict) else {})})
+    given = canonical(traced)
+    return bool({"type", "name"} <= given.keys() and given.items() <= flat.items())
+
+
+def from_otel_messages(messages: Any) -> Any:
+    """OpenTelemetry's messages (role and parts) as chat messages; ``None`` if they are not such.
+
+    The structured form and its JSON text are both allowed on spans.
+    """
+    messages = _decoded(messages)
+    if not isinstance(messages, list) or not messages:
+        return None
+    if not all(isinstance(one, dict) and isinstance(one.get("parts"), list) for one in messages):
+        return None
+    return [_from_otel_message(one) for one in messages]
+
+
+def _from_otel_message(message: dict[str, Any]) -> dict[str, Any]:
+    plain: dict[str, Any] = {k: v for k, v in message.items() if k not in ("parts", "finish_reason")}
+    content: list[Any] = []
+    for part in message["parts"]:
+        kind = part.get("type") if isinstance(part, dict) else None
+        if kind == "text":
+            content.append({"type": "text", "text": part.get("content")})
+        elif kind == "tool_call":
+            plain.setdefault("tool_calls", []).append(
+                {"id": part.get("id"), "function": {"name": part.get("name"), "arguments": part.get("arguments")}}
+            )
+        elif kind == "tool_call_response":
+            plain["tool_call_id"] = part.get("id")
+            response = part.get("response")
+            content.append({"type": "text", "text": response} if isinstance(response, str) else response)
+        elif kind == "uri":
+            content.append({"type": "image_url", "image_url": {"url": part.get("uri")}})
+        else:
+            content.append(part)
+    plain["content"] = content or None
+    return plain
+
+
+def from_langchain_messages(messages: Any) -> Any:
+    """LangChain's own messages (``type`` instead of ``role``) as chat messages; ``None`` if they are not such."""
+    if not isinstance(messages, list) or not messages:
+        return None
+    if not all(isinstance(one, dict) and "content" in one and isinstance(one.get("type"), str) for one in messages):
+        return None
+    kept = ("content", "tool_call_id", "name")
+    return [
+        {
+            "role": _MESSAGE_ROLES.get(one["type"], one["type"]),
+            **{key: one[key] for key in kept if one.get(key) is not None},
+            "tool_calls": one.get("tool_calls"),
+        }
+        for one in messages
+    ]
+
+
+def _decoded(value: Any) -> Any:
+    if isinstance(value, str):
+        try:
+            return json.loads(value)
+        except ValueError:
+            return value
+    return value

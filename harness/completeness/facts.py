@@ -1,0 +1,490 @@
+"""The one table of facts: what a call's exchanges prove, and where a trace should hold it.
+
+Adding a fact is adding a row. A row says how the fact is read from the wire, its places in two
+conventions, and how it is recognised elsewhere. A fact without a place in a convention is not
+applicable there. Several places of one convention must not contradict each other: the fact is
+recorded if at least one holds it and none holds another value.
+
+Sources of MLflow's places (MLflow 3.17.2): ``mlflow/tracing/constant.py`` (``SpanAttributeKey``,
+``TokenUsageKey``), the writers ``mlflow/openai/autolog.py``, ``mlflow/mistral/autolog.py`` and
+``mlflow/langchain/langchain_tracer.py``, ``mlflow/tracing/fluent.py`` (decorators), and the trace
+view of its web interface, which builds the conversation from the inputs (``messages``, ``input``,
+``request.input`` or a bare list) and the outputs (``choices[].message`` or a text), the tools from
+``mlflow.chat.tools`` or ``inputs.tools``, the counts from ``mlflow.chat.tokenUsage`` and the model
+(also the one that cost is priced on) from ``mlflow.llm.model``. What MLflow has no key for (the
+response's id, reasoning tokens) has its place in the outputs, in the provider's own shape.
+
+Sources of OpenTelemetry's places: Semantic Conventions v1.41.1, ``docs/gen-ai/gen-ai-spans.md`` and
+``docs/gen-ai/openai.md`` (which makes the requested model ``Required`` where the general page says
+``Conditionally Required``; the general level is used here), ``docs/gen-ai/gen-ai-exceptions.md``,
+and for status code and resends ``docs/http/http-spans.md`` (on any span of the trace). The former
+``gen_ai.system`` is no place of this version. Structure facts are MLflow's alone.
+
+Decisions about what applies:
+
+- cached and reasoning tokens apply where the wire shows more than zero: zero says what absence says;
+- of a failed call's answer only the model, the id and the first token apply, and only if a chunk had
+  reached the application; content, finish reason and usage need a whole answer and a call that went well;
+- content does not apply to a choice that calls tools and says nothing (null or empty text);
+- a model span is one of type ``CHAT_MODEL`` or ``LLM``: a span that nobody typed is ``missing`` as a
+  model span, a judged span of another type, or a model span too many, is ``wrong``;
+- ``trace.outputs`` applies to calls that went well, ``trace.exception`` and ``error.*`` to failed ones.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Literal
+
+from harness.completeness import compare, elsewhere, places, proofs
+from harness.completeness.join import SPAN_INPUTS, SPAN_OUTPUTS
+from harness.completeness.places import Place, any_attribute, attribute, plainly
+from harness.completeness.search import Wanted, names
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from harness.completeness.elsewhere import Shared
+    from harness.completeness.join import CallTrace, Subject
+    from harness.completeness.places import Level
+    from harness.completeness.search import Hit
+    from harness.results import Convention
+
+FACTS_VERSION = 1
+"""Raised whenever a row's reading, places or comparison change.
+
+1. first version.
+"""
+
+Group = Literal["request", "response", "usage", "stream", "error", "structure"]
+
+PARAMETER_PREFIX = "request.parameter."
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One row of the table.
+
+    Attributes:
+        name: As judgements carry it.
+        group: What it belongs to.
+        description: One phrase for reports.
+        read: Gives the value that the wire proves; ``None`` where the fact does not apply.
+        mlflow: Places in MLflow's convention; empty if it has none.
+        otel: Places in OpenTelemetry's.
+        seek: Looks for the value outside its places.
+        per_choice: Whether the value is a list with one entry a choice.
+    """
+
+    name: str
+    group: Group
+    description: str
+    read: Callable[[Subject], Any]
+    mlflow: tuple[Place, ...] = ()
+    otel: tuple[Place, ...] = ()
+    seek: Callable[[Subject, Any, CallTrace, Shared], Hit | None] = elsewhere.nowhere
+    per_choice: bool = False
+
+    def places(self, convention: Convention) -> tuple[Place, ...]:
+        """The fact's places in a convention."""
+        return self.mlflow if convention == "mlflow" else self.otel
+
+
+def facts_for(subject: Subject) -> tuple[Fact, ...]:
+    """The rows that may apply to a call: the fixed ones, and one for each parameter on its wire."""
+    parameters = tuple(parameter_fact(name) for name in sorted(subject.wire.parameters))
+    return _ABOUT_REQUEST + parameters + _ABOUT_REST
+
+
+def fact_order(name: str) -> tuple[int, str]:
+    """A sort key: the table's order, parameters by name."""
+    if name.startswith(PARAMETER_PREFIX):
+        return (len(_ABOUT_REQUEST), name)
+    return (_RANKS.get(name, len(_RANKS)), name)
+
+
+# OpenTelemetry's own forms of values.
+
+
+def _as_list(value: Any) -> Any:
+    return value if isinstance(value, list) else [value]
+
+
+def _as_output_type(value: Any) -> Any:
+    kind = value.get("type") if isinstance(value, dict) else value
+    return "json" if isinstance(kind, str) and kind.startswith("json") else kind
+
+
+_OTEL_PARAMETERS: dict[str, Place] = {
+    "temperature": attribute("gen_ai.request.temperature", level="recommended"),
+    "top_p": attribute("gen_ai.request.top_p", level="recommended"),
+    "top_k": attribute("gen_ai.request.top_k", level="recommended"),
+    "max_tokens": attribute("gen_ai.request.max_tokens", level="recommended"),
+    "max_completion_tokens": attribute("gen_ai.request.max_tokens", level="recommended"),
+    "frequency_penalty": attribute("gen_ai.request.frequency_penalty", level="recommended"),
+    "presence_penalty": attribute("gen_ai.request.presence_penalty", level="recommended"),
+    "stop": attribute("gen_ai.request.stop_sequences", level="recommended", expect=_as_list),
+    "seed": attribute("gen_ai.request.seed", level="conditionally_required"),
+    "random_seed": attribute("gen_ai.request.seed", level="conditionally_required"),
+    "n": attribute("gen_ai.request.choice.count", level="conditionally_required", applies=lambda value: value != 1),
+    "response_format": attribute("gen_ai.output.type", level="conditionally_required", expect=_as_output_type),
+    "service_tier": attribute(
+        "openai.request.service_tier", level="conditionally_required", applies=lambda value: value != "auto"
+    ),
+}
+_PARAMETER_SYNONYMS: dict[str, tuple[str, ...]] = {
+    "max_tokens": ("max_completion_tokens", "max_output_tokens"),
+    "max_completion_tokens": ("max_tokens", "max_output_tokens"),
+    "stop": ("stop_sequences",),
+    "seed": ("random_seed",),
+    "random_seed": ("seed",),
+    "n": ("gen_ai.request.choice.count", "num_choices", "candidate_count"),
+}
+_LANGCHAIN_ATTRIBUTES = frozenset({"metadata", "options", "invocation_params", "batch_size", "tags"})
+"""Attributes that MLflow's LangChain tracer fills with things of its own."""
+
+
+@lru_cache(maxsize=1024)
+def parameter_fact(name: str) -> Fact:
+    """The row of one request parameter, under the wire's own name.
+
+    MLflow's place is the span's inputs; its OpenAI autologging repeats the parameter as a span
+    attribute of the same name, which counts as well.
+    """
+    inputs = (attribute(SPAN_INPUTS, name),)
+    own = () if name in _LANGCHAIN_ATTRIBUTES else (attribute(name),)
+    return Fact(
+        name=PARAMETER_PREFIX + name,
+        group="request",
+        description=f"the request parameter {name}",
+        read=lambda subject: subject.wire.parameters.get(name),
+        mlflow=inputs + own,
+        otel=(_OTEL_PARAMETERS[name],) if name in _OTEL_PARAMETERS else (),
+        seek=elsewhere.by_value(name, *_PARAMETER_SYNONYMS.get(name, ()), side="request"),
+    )
+
+
+def _usage_fact(
+    name: str,
+    description: str,
+    read: Callable[[Subject], Any],
+    mlflow: Place,
+    otel: tuple[str, Level] | None,
+    *keys: str,
+) -> Fact:
+    return Fact(
+        name=f"usage.{name}",
+        group="usage",
+        description=description,
+        read=read,
+        mlflow=(mlflow,),
+        otel=(attribute(otel[0], level=otel[1]),) if otel else (),
+        seek=elsewhere.by_value(*keys, side="response"),
+    )
+
+
+def _structure(name: str, description: str, read: Callable[[Subject], Any], *where: Place) -> Fact:
+    return Fact(name=f"trace.{name}", group="structure", description=description, read=read, mlflow=where)
+
+
+_TOKEN_USAGE = "mlflow.chat.tokenUsage"  # noqa: S105 - a key of token counts, not a secret
+_messages_equal = plainly(compare.same_messages)
+_contents_equal = plainly(compare.same_contents)
+_calls_equal = plainly(compare.same_calls)
+_contains = plainly(compare.contains_text)
+
+_ABOUT_REQUEST: tuple[Fact, ...] = (
+    Fact(
+        name="request.model",
+        group="request",
+        description="the model that was asked for",
+        read=lambda subject: subject.wire.model,
+        mlflow=(attribute(SPAN_INPUTS, "model"),),
+        otel=(attribute("gen_ai.request.model", level="conditionally_required"),),
+        seek=elsewhere.by_value(
+            "model", "model_name", "model_id", "request_model", "requested_model", side="request", own=True
+        ),
+    ),
+    Fact(
+        name="request.operation",
+        group="request",
+        description="the kind of operation",
+        read=lambda subject: "chat" if subject.wire.attempts else None,
+        otel=(attribute("gen_ai.operation.name", level="required"),),
+        seek=elsewhere.by_value("operation", "operation_name", side="either"),
+    ),
+    Fact(
+        name="request.provider",
+        group="request",
+        description="the provider whose wire format was spoken",
+        read=lambda subject: elsewhere.PROVIDER_NAMES[subject.wire.dialect][0] if subject.wire.dialect else None,
+        otel=(attribute("gen_ai.provider.name", level="required"),),
+        seek=elsewhere.provider,
+    ),
+    Fact(
+        name="request.messages",
+        group="request",
+        description="the messages that were sent",
+        read=lambda subject: subject.wire.messages,
+        mlflow=(
+            attribute(SPAN_INPUTS, "messages", equal=_messages_equal),
+            attribute(SPAN_INPUTS, "input", equal=_messages_equal, only=list),
+            attribute(SPAN_INPUTS, "request", "input", equal=_messages_equal, only=list),
+            Place(SPAN_INPUTS, places.read_messages, equal=_messages_equal),
+        ),
+        otel=(
+            Place(
+                "gen_ai.input.messages", places.otel_messages("gen_ai.input.messages"), "opt_in", equal=_messages_equal
+            ),
+        ),
+        seek=elsewhere.messages,
+    ),
+    Fact(
+        name="request.tools",
+        group="request",
+        description="the tools that were offered",
+        read=lambda subject: subject.wire.tools,
+        mlflow=(attribute("mlflow.chat.tools"), attribute(SPAN_INPUTS, "tools")),
+        otel=(attribute("gen_ai.tool.definitions", level="opt_in", equal=plainly(compare.same_tools_flat)),),
+        seek=elsewhere.tools,
+    ),
+    Fact(
+        name="request.stream",
+        group="stream",
+        description="that the answer was to be streamed",
+        read=lambda subject: subject.wire.stream or None,
+        mlflow=(attribute(SPAN_INPUTS, "stream"), attribute("stream")),
+        otel=(attribute("gen_ai.request.stream", level="conditionally_required"),),
+        seek=elsewhere.by_value("stream", "streaming", "is_stream", "is_streaming", side="request"),
+    ),
+)
+
+_ABOUT_REST: tuple[Fact, ...] = (
+    Fact(
+        name="response.model",
+        group="response",
+        description="the model that answered",
+        read=proofs.response_model,
+        mlflow=(attribute("mlflow.llm.model"),),
+        otel=(attribute("gen_ai.response.model", level="recommended"),),
+        seek=elsewhere.by_value("model", "model_name", "response_model", side="response", own=True),
+    ),
+    Fact(
+        name="response.id",
+        group="response",
+        description="the provider's id of the answer",
+        read=proofs.response_id,
+        mlflow=(Place(f"{SPAN_OUTPUTS}.id", places.read_response_id),),
+        otel=(attribute("gen_ai.response.id", level="recommended"),),
+        seek=elsewhere.by_value("id", "response_id", "completion_id", side="response", own=True),
+    ),
+    Fact(
+        name="response.content",
+        group="response",
+        description="the text of the answer",
+        read=proofs.per_choice(proofs.content),
+        mlflow=(
+            Place(f"{SPAN_OUTPUTS} or its choices[].message.content", places.read_contents, equal=_contents_equal),
+        ),
+        otel=(Place("gen_ai.output.messages", places.otel_output("content"), "opt_in", equal=_contents_equal),),
+        seek=elsewhere.contents,
+        per_choice=True,
+    ),
+    Fact(
+        name="response.refusal",
+        group="response",
+        description="the refusal in the answer",
+        read=proofs.per_choice(lambda choice: choice.refusal),
+        mlflow=(Place(f"{SPAN_OUTPUTS}.choices[].message.refusal", places.read_refusals),),
+        seek=lambda _s, value, seen, shared: seen.index.find(
+            value[0] if len(value) == 1 else value, Wanted(names("refusal"), "response", own=True), shared
+        ),
+        per_choice=True,
+    ),
+    Fact(
+        name="response.tool_calls",
+        group="response",
+        description="the tool calls in the answer",
+        read=proofs.tool_calls,
+        mlflow=(Place(f"{SPAN_OUTPUTS}.choices[].message.tool_calls", places.read_calls, equal=_calls_equal),),
+        otel=(Place("gen_ai.output.messages", places.otel_output("tool_calls"), "opt_in", equal=_calls_equal),),
+        seek=elsewhere.tool_calls,
+        per_choice=True,
+    ),
+    Fact(
+        name="response.finish_reason",
+        group="response",
+        description="why the answer ended",
+        read=proofs.per_choice(lambda choice: choice.finish_reason),
+        mlflow=(Place(f"{SPAN_OUTPUTS}.choices[].finish_reason", places.read_finish_reasons),),
+        otel=(attribute("gen_ai.response.finish_reasons", level="recommended"),),
+        seek=elsewhere.finish_reasons,
+        per_choice=True,
+    ),
+    _usage_fact(
+        "input_tokens",
+        "tokens of the request",
+        proofs.usage(lambda usage: usage.input_tokens),
+        attribute(_TOKEN_USAGE, "input_tokens"),
+        ("gen_ai.usage.input_tokens", "recommended"),
+        *("input_tokens", "prompt_tokens", "prompt_token_count", "input_token_count"),
+    ),
+    _usage_fact(
+        "output_tokens",
+        "tokens of the answer",
+        proofs.usage(lambda usage: usage.output_tokens),
+        attribute(_TOKEN_USAGE, "output_tokens"),
+        ("gen_ai.usage.output_tokens", "recommended"),
+        *("output_tokens", "completion_tokens", "completion_token_count", "output_token_count"),
+    ),
+    _usage_fact(
+        "total_tokens",
+        "tokens of both",
+        proofs.usage(lambda usage: usage.total_tokens),
+        attribute(_TOKEN_USAGE, "total_tokens"),
+        None,
+        *("total_tokens", "total_token_count"),
+    ),
+    _usage_fact(
+        "cached_tokens",
+        "tokens of the request that came from a cache",
+        proofs.usage(lambda usage: usage.cached_tokens, positive=True),
+        attribute(_TOKEN_USAGE, "cache_read_input_tokens"),
+        ("gen_ai.usage.cache_read.input_tokens", "recommended"),
+        *("cached_tokens", "cache_read", "cache_read_input_tokens", "num_cached_tokens", "cached_input_tokens"),
+    ),
+    _usage_fact(
+        "reasoning_tokens",
+        "tokens of the answer that were spent on reasoning",
+        proofs.usage(lambda usage: usage.reasoning_tokens, positive=True),
+        attribute(SPAN_OUTPUTS, "usage", "completion_tokens_details", "reasoning_tokens"),
+        ("gen_ai.usage.reasoning.output_tokens", "recommended"),
+        *("reasoning_tokens", "reasoning", "reasoning_output_tokens", "gen_ai.usage.reasoning.output_tokens"),
+    ),
+    Fact(
+        name="time_to_first_token",
+        group="stream",
+        description="when the first content arrived",
+        read=proofs.first_token,
+        mlflow=(
+            Place(
+                "events mlflow.chunk.item.* or new_token of the model span",
+                places.read_chunk_time,
+                equal=places.same_first_chunk,
+            ),
+        ),
+        otel=(attribute("gen_ai.response.time_to_first_chunk", level="recommended", equal=places.same_first_chunk_s),),
+        seek=elsewhere.first_token,
+    ),
+    Fact(
+        name="error.status_code",
+        group="error",
+        description="the HTTP status of the failure",
+        read=proofs.status_code,
+        mlflow=(Place("the exception's text", places.read_status_code),),
+        otel=(any_attribute("http.response.status_code", "conditionally_required"),),
+        seek=elsewhere.status_code,
+    ),
+    Fact(
+        name="error.type",
+        group="error",
+        description="what kind of failure it was",
+        read=proofs.error_type,
+        mlflow=(Place("event exception: exception.type", places.read_error_type, equal=places.same_error_type),),
+        otel=(attribute("error.type", level="conditionally_required", equal=places.same_error_type),),
+        seek=elsewhere.error_type,
+    ),
+    Fact(
+        name="error.message",
+        group="error",
+        description="what the provider said of the failure",
+        read=proofs.error_message,
+        mlflow=(
+            Place(
+                "event exception: exception.message, or the status message", places.read_error_texts, equal=_contains
+            ),
+        ),
+        otel=(
+            Place(
+                "event exception: exception.message, or the status message",
+                places.read_error_texts,
+                "conditionally_required",
+                equal=_contains,
+            ),
+        ),
+        seek=elsewhere.error_message,
+    ),
+    Fact(
+        name="attempts",
+        group="error",
+        description="how many times the request was sent",
+        read=lambda subject: subject.wire.attempts if subject.wire.attempts > 1 else None,
+        mlflow=(Place("retry events, or one model span for each attempt", places.read_attempts),),
+        otel=(any_attribute("http.request.resend_count", "recommended", expect=lambda value: value - 1),),
+        seek=elsewhere.attempts,
+    ),
+    _structure(
+        "one", "the call has exactly one trace", lambda _s: 1, Place("traces of the call", lambda _s, seen: seen.copies)
+    ),
+    _structure(
+        "one_root",
+        "the trace has exactly one root span",
+        lambda _s: 1,
+        Place("spans without a parent", lambda _s, seen: seen.roots or None),
+    ),
+    _structure(
+        "nesting",
+        "every parent is there and encloses its children",
+        lambda _s: places.SOUND,
+        Place("the tree of spans", places.read_nesting),
+    ),
+    _structure(
+        "model_span",
+        "there is exactly one model span for what was sent",
+        lambda subject: 1 if subject.wire.attempts else None,
+        Place("spans of type CHAT_MODEL or LLM", places.read_model_spans),
+    ),
+    _structure(
+        "inputs",
+        "the root span has inputs",
+        lambda _s: True,
+        Place(f"root: {SPAN_INPUTS}", places.read_root(SPAN_INPUTS)),
+    ),
+    _structure(
+        "outputs",
+        "the root span has outputs",
+        lambda subject: None if proofs.failed(subject) else True,
+        Place(f"root: {SPAN_OUTPUTS}", places.read_root(SPAN_OUTPUTS)),
+    ),
+    _structure(
+        "status",
+        "the trace ended as the call did",
+        lambda subject: "ERROR" if proofs.failed(subject) else "OK",
+        Place("state of the trace", places.read_state),
+        Place("status of the root span", places.read_root_status),
+    ),
+    _structure(
+        "exception",
+        "the failure has its name in the trace",
+        proofs.exception,
+        Place("event exception, or the status message", places.read_exception, equal=places.names_error),
+    ),
+    _structure(
+        "times",
+        "the model span or the root encloses the wire's times",
+        lambda subject: places.ENCLOSED if subject.wire.attempts else None,
+        Place("begin and end of the span", places.read_times),
+    ),
+)
+
+FACTS: tuple[Fact, ...] = (
+    _ABOUT_REQUEST + tuple(parameter_fact(name) for name in sorted(_OTEL_PARAMETERS)) + _ABOUT_REST
+)
+"""Every row: the fixed ones, and the request parameters that OpenTelemetry knows. Any other
+parameter on the wire gets its row from ``parameter_fact``."""
+
+_RANKS: dict[str, int] = {
+    **{fact.name: rank for rank, fact in enumerate(_ABOUT_REQUEST)},
+    **{fact.name: rank for rank, fact in enumerate(_ABOUT_REST, start=len(_ABOUT_REQUEST) + 1)},
+}

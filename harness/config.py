@@ -1,0 +1,216 @@
+"""The configuration's schema: one mutable dataclass a Hydra group (Hydra needs them so).
+
+``conf/`` holds values only. Every number carries its unit in its name.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from importlib.resources import files
+from pathlib import Path
+
+STYLES = ("decorator", "wrapper", "context")
+DEPTHS = ("plain", "careful")
+MISSING = "???"
+"""What OmegaConf takes for a value that has to be given."""
+
+BACKENDS = ("openai", "mistralai")
+RESTS = ("stop", "drain")
+DEFAULT_MODELS = {"openai": "gpt-4o-mini", "mistralai": "mistral-small-latest"}
+
+
+@dataclass
+class ProviderConfig:
+    """A real SDK, and how one sample is sent with it.
+
+    Attributes:
+        name: How the provider is called in runs and reports.
+        backend: Whose wire format it speaks: ``openai`` or ``mistralai``.
+        target: Import path of the class, ``package.module:Class`` or ``path/to/file.py:Class``.
+        model: The model that is asked for; ``None`` takes the backend's in ``DEFAULT_MODELS``.
+    """
+
+    name: str = "openai"
+    backend: str = "openai"
+    target: str = MISSING
+    model: str | None = None
+
+
+@dataclass
+class PromptsConfig:
+    """A prompt set: a name among the ones that come along, or a file.
+
+    Attributes:
+        name: Name of the set.
+        path: A JSONL or CSV file of one's own; it replaces the named set.
+        limit: Use only the first so many samples; ``None`` uses all.
+    """
+
+    name: str = "chat"
+    path: str | None = None
+    limit: int | None = None
+
+
+@dataclass
+class TracingConfig:
+    """A tracing strategy.
+
+    Attributes:
+        name: ``none``, ``manual``, ``autolog``, or a name of one's own.
+        target: Import path of the class.
+        style: Manual tracing's style; without effect elsewhere, so that a sweep over several
+            strategies may set it.
+        depth: Manual tracing's depth; likewise.
+    """
+
+    name: str = "none"
+    target: str = MISSING
+    style: str = ""
+    depth: str = ""
+
+
+@dataclass
+class LatencyConfig:
+    """What the simulator waits, a function of (seed, sample, repetition) and equal in both arms.
+
+    Attributes:
+        kind: ``none``, ``fixed`` or ``lognormal``.
+        first_token_ms: Wait before the first token: the value, or the lognormal's median.
+        per_token_ms: Wait before each further token: the value, or the lognormal's median.
+        sigma: Shape of the lognormal (standard deviation of the logarithm).
+    """
+
+    kind: str = "none"
+    first_token_ms: float = 0.0
+    per_token_ms: float = 0.0
+    sigma: float = 0.0
+
+
+@dataclass
+class EndpointConfig:
+    """What answers behind the gateway.
+
+    Attributes:
+        name: How the endpoint is called in runs and reports.
+        kind: ``simulator`` or ``forward``.
+        backend: Whose wire format it speaks; empty for both.
+        base_url: Where to forward to, with the version path (``https://host/v1``).
+        key_env: Name of the environment variable that holds the key; empty for none.
+        timeout_s: How long a forwarded answer may take.
+        latency: The simulator's waiting.
+    """
+
+    name: str = "simulator"
+    kind: str = "simulator"
+    backend: str = ""
+    base_url: str | None = None
+    key_env: str = ""
+    timeout_s: float = 120.0
+    latency: LatencyConfig = field(default_factory=LatencyConfig)
+
+
+@dataclass
+class MeasureConfig:
+    """How much is measured.
+
+    Attributes:
+        name: How it is called in runs and reports.
+        forks: Fresh pairs of worker processes; under 4 there is no interval and no verdict.
+        max_forks: Forks are added until the precision is reached or this many were run.
+        blocks: Measured blocks of each arm in each fork.
+        calls_per_block: Calls in a block; the first of each is flagged and not analysed.
+        warmup_calls: Calls of the burst before the first measured block.
+        period_ms: Least time from one call's start to the next; raised where the store drains
+            more slowly.
+        max_load: The load may be at most this share of the measured drain rate.
+        margin_ms: Equivalence margin of added p50.
+        margin_relative: The margin may instead be this share of the baseline's p50; the larger counts.
+        precision_ms: Half-width of added p50 to stop at; 0 for none.
+        precision_relative: The same as a share of the traced p50; the larger of both counts.
+        rest: How the resting arm is kept from disturbing the other: its process is stopped
+            (``stop``), or it has drained (``drain``).
+        timing: Whether the timing pass is run.
+        drain_timeout_s: How long a drain may take before the cell fails.
+    """
+
+    name: str = "quick"
+    forks: int = 4
+    max_forks: int = 4
+    blocks: int = 6
+    calls_per_block: int = 11
+    warmup_calls: int = 30
+    period_ms: float = 40.0
+    max_load: float = 0.8
+    margin_ms: float = 0.5
+    margin_relative: float = 0.0
+    precision_ms: float = 0.0
+    precision_relative: float = 0.0
+    rest: str = "stop"
+    timing: bool = True
+    drain_timeout_s: float = 120.0
+
+
+@dataclass
+class StoreConfig:
+    """Where people read: the MLflow store.
+
+    Attributes:
+        name: How it is called.
+        uri: Any MLflow tracking URI; a relative SQLite path is taken from the current folder.
+        experiment: Name of the MLflow experiment.
+    """
+
+    name: str = "sqlite"
+    uri: str = MISSING
+    experiment: str = "tracing-harness"
+
+
+@dataclass
+class RuntimeConfig:
+    """The environment of the workers.
+
+    Attributes:
+        name: ``current`` is the harness's own environment.
+    """
+
+    name: str = "current"
+
+
+@dataclass
+class SweepConfig:
+    """Set by the command line, so that every job of a sweep, wherever a launcher runs it, finds its parent.
+
+    Attributes:
+        sweep_id: Short id of the sweep; empty outside one.
+        run_id: MLflow run id of the parent; empty if the job has to make its own.
+        work_dir: Folder for what lives as long as the sweep; empty for a temporary one.
+        count: How many cells the sweep has.
+        command: The command line, as a report prints it.
+    """
+
+    sweep_id: str = ""
+    run_id: str = ""
+    work_dir: str = ""
+    count: int = 1
+    command: str = ""
+
+
+@dataclass
+class HarnessConfig:
+    """The whole configuration of one cell."""
+
+    provider: ProviderConfig = field(default_factory=ProviderConfig)
+    prompts: PromptsConfig = field(default_factory=PromptsConfig)
+    tracing: TracingConfig = field(default_factory=TracingConfig)
+    endpoint: EndpointConfig = field(default_factory=EndpointConfig)
+    measure: MeasureConfig = field(default_factory=MeasureConfig)
+    store: StoreConfig = field(default_factory=StoreConfig)
+    runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
+    sweep: SweepConfig = field(default_factory=SweepConfig)
+    seed: int = 20240917
+
+
+def data_folder(name: str) -> Path:
+    """Where ``conf`` or ``datasets`` stands: inside the installed package, or beside it in a checkout."""
+    inside = Path(str(files("harness"))) / name
+    return inside if inside.is_dir() else Path(__file__).resolve().parent.parent / name

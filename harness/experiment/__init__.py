@@ -1,0 +1,296 @@
+"""One cell: a completeness pass, a timing pass, and everything that is written about them.
+
+A job never imports an SDK and traces nothing. It spawns workers, steers them and collects
+records; the analyses read those records and nothing else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+import uuid
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit, urlunsplit
+
+from harness.checks import endpoint_key
+from harness.config import DEFAULT_MODELS, HarnessConfig
+from harness.errors import CellError, HarnessError, InputError
+from harness.experiment.analysis import analyse_cell
+from harness.experiment.arm import ArmProcess
+from harness.experiment.timing import ArmPlan, TimingPass, TimingPlan
+from harness.gateway.process import Gateway
+from harness.gateway.settings import GatewayConfig
+from harness.machine import package_versions, this_machine
+from harness.overhead import analyse, precision_reached
+from harness.processes import WorkFolder, split_cpus
+from harness.prompts import PromptSet, resolve_prompts
+from harness.records import (
+    Call,
+    CellRecord,
+    CellRecords,
+    Dialect,
+    Exchange,
+    StoredTrace,
+    read_jsonl,
+)
+from harness.tracing import strategy_label
+from harness.tracking import CELL_TAG, KIND_TAG, SWEEP_TAG, Ending, Store, make_template
+from harness.worker import WORKER_NAME, WorkerSetup
+
+if TYPE_CHECKING:
+    from harness.experiment.progress import Progress
+    from harness.results import CellResult
+
+DIALECTS: dict[str, Dialect] = {"openai": "openai", "mistralai": "mistral"}
+ENDINGS: dict[str, Ending] = {"ok": "FINISHED", "failed": "FAILED", "interrupted": "KILLED"}
+PLACEHOLDER_KEY = "held-by-the-gateway"
+"""What SDKs are given as their key: the gateway puts the real one in its place."""
+
+
+def run_cell(config: HarnessConfig, store: Store, progress: Progress) -> CellResult:
+    """Run one cell and write it to the store, however it ends.
+
+    Raises:
+        InputError: If the cell cannot be run as configured; nothing is written.
+        KeyboardInterrupt: After what was measured has been written.
+    """
+    prompts = resolve_prompts(config.prompts)
+    cell = _Cell(config, prompts, store, progress)
+    progress.cell(cell.label)
+    tags = {KIND_TAG: "cell", SWEEP_TAG: config.sweep.sweep_id, CELL_TAG: cell.cell_id}
+    run_id = store.start_run(cell.label, tags, config.sweep.run_id or None)
+    interrupted: KeyboardInterrupt | None = None
+    try:
+        cell.run()
+    except KeyboardInterrupt as stop:
+        interrupted = stop
+        cell.status, cell.reason = "interrupted", "interrupted by the user"
+    except HarnessError as error:
+        cell.status, cell.reason = "failed", str(error)
+        cell.is_input_error = isinstance(error, InputError)
+    except Exception as error:  # noqa: BLE001  # a failed cell is a result: the sweep goes on
+        cell.status, cell.reason = "failed", f"{type(error).__name__}: {error}".splitlines()[0]
+    try:
+        result = _write(cell, store, run_id, progress)
+    except BaseException:
+        store.end_run(run_id, "KILLED")
+        raise
+    if interrupted is not None:
+        raise interrupted
+    return result
+
+
+def _write(cell: _Cell, store: Store, run_id: str, progress: Progress) -> CellResult:
+    progress.stage("writing to MLflow")
+    records = cell.records()
+    result = analyse_cell(records, run_id)
+    records = records._replace(cell=result.cell)
+    if cell.is_input_error:
+        store.set_tag(run_id, "harness.input_error", "true")
+    store.log_cell(run_id, result, records, cell.prompts)
+    store.link_traces(run_id, records.traces)
+    store.end_run(run_id, ENDINGS[result.cell.status])
+    progress.cell_done(f"{result.cell.status}" + (f": {result.cell.reason}" if result.cell.reason else ""))
+    return result
+
+
+class _Cell:
+    """The state of one cell while it runs."""
+
+    def __init__(self, config: HarnessConfig, prompts: PromptSet, store: Store, progress: Progress) -> None:
+        self.config = config
+        self.prompts = prompts
+        self.store = store
+        self.progress = progress
+        self.cell_id = uuid.uuid4().hex[:12]
+        self.status = "ok"
+        self.reason: str | None = None
+        self.is_input_error = False
+        self.source = ""
+        self.expects_traces = config.tracing.name != "none"
+        self.started_unix_ns = time.time_ns()
+        self.arm_cpus, self.gateway_cpus = split_cpus()
+        self.machine = this_machine(self.arm_cpus, self.gateway_cpus)
+        self.calls: list[Call] = []
+        self.traces: tuple[StoredTrace, ...] = ()
+        self.exchanges: tuple[Exchange, ...] = ()
+        self.timing: TimingPass | None = None
+        self.api_key = endpoint_key(config)
+
+    @property
+    def label(self) -> str:
+        """The cell in people's words."""
+        provider = self.config.provider
+        backend = "" if provider.backend == provider.name else f" ({provider.backend})"
+        style = strategy_label(self.config.tracing)
+        return f"{provider.name}{backend} / {self.config.tracing.name}{' ' + style if style else ''}"
+
+    def run(self) -> None:
+        """Both passes, with one gateway for the cell."""
+        with WorkFolder() as folder, contextlib.ExitStack() as ending:
+            exchanges = folder.path / "exchanges.jsonl"
+            self.progress.stage("starting the gateway")
+            gateway = Gateway.start(self._gateway_config(exchanges), cpus=self.gateway_cpus)
+            # Read whatever was recorded, also when a pass raised; stopping flushes it.
+            ending.callback(self._read_exchanges, exchanges)
+            ending.callback(gateway.stop)
+            setup = self._setup(gateway)
+            if self.config.measure.timing:
+                self.timing = TimingPass(self._timing_plan(setup, folder.path), self.progress)
+                ending.callback(self.timing.close)
+                self.timing.start_processes(self.config.measure.forks)
+            self._completeness_pass(setup, folder.path)
+            if self.timing is not None:
+                self.timing.run(self._precise_enough)
+        self._check_attribution()
+
+    def _gateway_config(self, records_path: Path) -> GatewayConfig:
+        endpoint = self.config.endpoint
+        return GatewayConfig.model_validate(
+            {
+                "records_path": str(records_path),
+                "samples": self.prompts.samples,
+                "seed": self.config.seed,
+                "kind": endpoint.kind,
+                "base_url": endpoint.base_url,
+                "api_key": self.api_key,
+                "timeout_s": endpoint.timeout_s,
+                "latency": asdict(endpoint.latency),
+            }
+        )
+
+    def _setup(self, gateway: Gateway) -> WorkerSetup:
+        config = self.config
+        return WorkerSetup(
+            role="completeness",
+            cell=self.cell_id,
+            fork=0,
+            arm="strategy",
+            provider_target=config.provider.target,
+            backend=config.provider.backend,
+            model=config.provider.model or DEFAULT_MODELS[config.provider.backend],
+            base_url=gateway.base_url(DIALECTS[config.provider.backend]),
+            api_key=PLACEHOLDER_KEY,
+            timeout_s=config.endpoint.timeout_s,
+            strategy_target=config.tracing.target,
+            style=config.tracing.style,
+            depth=config.tracing.depth,
+            tracking_uri=self.store.uri,
+            experiment=self.store.experiment,
+            samples=self.prompts.samples,
+        )
+
+    def _timing_plan(self, setup: WorkerSetup, folder: Path) -> TimingPlan:
+        tracing = self.config.tracing
+        shared = self.config.sweep.work_dir
+        template = Path(shared or folder) / "template.db"
+        if not template.exists():
+            self.progress.stage("making a store to copy")
+            make_template(template)
+        return TimingPlan(
+            base=setup,
+            arms={
+                "strategy": ArmPlan(tracing.target, tracing.style, tracing.depth, stores=tracing.name != "none"),
+                "baseline": ArmPlan("harness.tracing.none:NoTracing", "", "", stores=False),
+            },
+            measure=self.config.measure,
+            seed=self.config.seed,
+            template=template,
+            folder=folder,
+            hidden=self._hidden(),
+        )
+
+    def _hidden(self) -> tuple[str, ...]:
+        return (self.config.endpoint.key_env,) if self.config.endpoint.key_env else ()
+
+    def _completeness_pass(self, setup: WorkerSetup, folder: Path) -> None:
+        self.progress.stage("completeness", len(self.prompts.samples))
+        with ArmProcess(setup, folder, self._hidden()) as worker:
+            worker.wait_ready()
+            self.source = worker.ready["source"]
+            self.expects_traces = worker.ready["expects_traces"]
+            worker.send("completeness")
+            while "call" in (answer := worker.receive(self.config.endpoint.timeout_s * 4 + 60)):
+                self.calls.append(Call.model_validate(answer["call"]))
+                self.progress.step()
+            worker.ask("drain", timeout_s=self.config.measure.drain_timeout_s)
+            worker.finish()
+        self.traces = self.store.read_traces(WORKER_NAME.format(cell=self.cell_id))
+
+    def _precise_enough(self) -> bool:
+        result = analyse(self.records(), self.config.measure)
+        p50 = result.estimates["p50_ms"]
+        if p50.value is not None and p50.low is not None and p50.high is not None:
+            self.progress.note(
+                f"added p50 {p50.value:.3f} ms [{p50.low:.3f}, {p50.high:.3f}] after {result.forks} forks"
+            )
+        return precision_reached(result, self.config.measure)
+
+    def _read_exchanges(self, path: Path) -> None:
+        if path.exists():
+            self.exchanges = tuple(read_jsonl(path, Exchange))
+
+    def _check_attribution(self) -> None:
+        """Hold the number of timed exchanges against the timed calls: a hole in the truth fails the cell."""
+        known = {exchange.call_id for exchange in self.exchanges}
+        if None in known:
+            count = sum(exchange.call_id is None for exchange in self.exchanges)
+            raise CellError(f"unattributed: {count} exchanges reached the gateway without a call id")
+
+    def records(self) -> CellRecords:
+        """Everything that was recorded so far."""
+        timing = self.timing
+        return CellRecords(
+            cell=self._cell_record(),
+            calls=tuple(self.calls),
+            exchanges=self.exchanges,
+            traces=self.traces,
+            blocks=() if timing is None else tuple(timing.blocks),
+            arms=() if timing is None else tuple(timing.arms),
+        )
+
+    def _cell_record(self) -> CellRecord:
+        config = self.config
+        return CellRecord(
+            cell_id=self.cell_id,
+            sweep_id=config.sweep.sweep_id,
+            provider=config.provider.name,
+            backend=config.provider.backend,
+            prompts=self.prompts.name,
+            tracing=config.tracing.name,
+            style=strategy_label(config.tracing),
+            endpoint=config.endpoint.name,
+            measure=config.measure.name,
+            seed=config.seed,
+            strategy_source=self.source,
+            expects_traces=self.expects_traces,
+            config=public_config(config),
+            versions=package_versions(),
+            machine=self.machine,
+            prompt_set_digest=self.prompts.digest,
+            sample_count=len(self.prompts.samples),
+            period_ms=None if self.timing is None else self.timing.period_ms,
+            started_unix_ns=self.started_unix_ns,
+            ended_unix_ns=time.time_ns(),
+            status=self.status,
+            reason=self.reason,
+        )
+
+
+def public_config(config: HarnessConfig) -> dict[str, Any]:
+    """The configuration as it may be recorded: passwords in URLs are replaced."""
+    plain = asdict(config)
+    for group, key in (("store", "uri"), ("endpoint", "base_url")):
+        if plain[group][key]:
+            plain[group][key] = without_password(plain[group][key])
+    return plain
+
+
+def without_password(url: str) -> str:
+    """A URL whose user and password, if it has any, are replaced."""
+    parts = urlsplit(url)
+    if "@" not in parts.netloc:
+        return url
+    return urlunsplit(parts._replace(netloc="[redacted]@" + parts.netloc.rpartition("@")[2]))

@@ -1,0 +1,126 @@
+"""From a cell's records to everything that was found out about it: pure, and the same each time."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from harness.completeness import judge_cell
+from harness.config import MeasureConfig
+from harness.errors import CellError
+from harness.overhead import analyse, floor_ms, latencies
+from harness.results import CellResult, CompletenessResult, OverheadResult, RowScore, SweepResult
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from harness.records import Call, CellRecords
+
+_TOKEN = re.compile(r"\w+", re.UNICODE)
+
+
+def analyse_cell(records: CellRecords, run_id: str | None = None) -> CellResult:
+    """Judge completeness and estimate overhead from what the cell recorded.
+
+    A part that the records cannot support is ``None``; if the cell was thought to be well, it
+    becomes a failed one with the reason.
+    """
+    completeness: CompletenessResult | None = None
+    overhead: OverheadResult | None = None
+    cell = records.cell
+    try:
+        if records.calls:
+            completeness = judge_cell(records)
+        if records.arms:
+            overhead = analyse(records, measure_of(cell.config))
+    except CellError as error:
+        if cell.status == "ok":
+            cell = cell.model_copy(update={"status": "failed", "reason": str(error)})
+    return CellResult(
+        cell=cell,
+        run_id=run_id,
+        completeness=completeness,
+        overhead=overhead,
+        rows=tuple(score_rows(records)),
+        latencies=latencies(records) if overhead is not None else (),
+    )
+
+
+def measure_of(config: Mapping[str, Any]) -> MeasureConfig:
+    """The measure part of a recorded configuration; keys of other versions are left out."""
+    known = MeasureConfig.__dataclass_fields__
+    return MeasureConfig(**{key: value for key, value in config.get("measure", {}).items() if key in known})
+
+
+def score_rows(records: CellRecords) -> Iterable[RowScore]:
+    """One row a call of the completeness pass, scored against the expected answer where there is one."""
+    trace_of = {trace.call_id: trace.trace_id for trace in reversed(records.traces) if trace.call_id is not None}
+    for call in records.calls:
+        yield RowScore(
+            sample_id=call.sample_id,
+            prompt=call.prompt,
+            output=call.text,
+            expected=call.expected,
+            exact_match=_exact_match(call),
+            token_overlap=_token_overlap(call),
+            latency_ms=(call.end_ns - call.start_ns) / 1e6,
+            error=None if call.error_type is None else f"{call.error_type}: {call.error_message}",
+            trace_id=trace_of.get(call.call_id),
+        )
+
+
+def _exact_match(call: Call) -> float | None:
+    if call.expected is None:
+        return None
+    return float((call.text or "").strip() == call.expected.strip())
+
+
+def _token_overlap(call: Call) -> float | None:
+    """F1 of the two bags of lower-cased word tokens, as in SQuAD's evaluation script."""
+    if call.expected is None:
+        return None
+    said, wanted = (Counter(_TOKEN.findall(text.lower())) for text in (call.text or "", call.expected))
+    if not said or not wanted:
+        return float(said == wanted)
+    return 2 * (said & wanted).total() / (said.total() + wanted.total())
+
+
+def floors_ms(cells: Iterable[CellResult]) -> dict[str, float]:
+    """The A/A noise floor of each provider that has a ``tracing=none`` cell with an interval."""
+    floors: dict[str, float] = {}
+    for result in cells:
+        if result.overhead is not None and result.overhead.is_floor:
+            floor = floor_ms(result.overhead)
+            if floor is not None:
+                key = floor_key(result)
+                floors[key] = max(floor, floors.get(key, 0.0))
+    return floors
+
+
+def floor_key(result: CellResult) -> str:
+    """What a floor belongs to: the provider with its backend."""
+    cell = result.cell
+    return cell.provider if cell.backend in ("", cell.provider) else f"{cell.provider} ({cell.backend})"
+
+
+def summarise(  # noqa: PLR0913  # the parts of a sweep, each named
+    *,
+    sweep_id: str,
+    command: str,
+    cells: Iterable[CellResult],
+    cells_expected: int,
+    started_unix_ns: int,
+    ended_unix_ns: int,
+) -> SweepResult:
+    """Put the cells of a sweep together."""
+    found = tuple(cells)
+    return SweepResult(
+        sweep_id=sweep_id,
+        command=command,
+        cells_expected=cells_expected,
+        cells=found,
+        floors_ms=floors_ms(found),
+        started_unix_ns=started_unix_ns,
+        ended_unix_ns=ended_unix_ns,
+    )

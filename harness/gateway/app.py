@@ -1,0 +1,116 @@
+"""The application: routes to the backend, each exchange recorded from arrival to end."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from starlette.applications import Starlette
+from starlette.routing import Route
+
+from harness.gateway.backends import ClientGoneError, refuse
+from harness.gateway.requests import RefusedError
+from harness.gateway.wires import WIRES
+
+if TYPE_CHECKING:
+    from harness.gateway.backends import Backend
+    from harness.gateway.recorder import Capture, Receive, Recorder, Scope, Send
+    from harness.records import Dialect
+
+_CHAT = "/v1/chat/completions"
+# Mistral's SDK asks for "...completions#stream". Its HTTP client drops the fragment, and so does
+# the server's parser; a client that escapes the sign instead ends up with it in the path.
+_CHAT_PATHS = (_CHAT, f"{_CHAT}#stream")
+
+
+def make_app(backend: Backend, recorder: Recorder) -> Starlette:
+    """The gateway's application.
+
+    Endpoints are plain ASGI applications: Starlette's request and response classes would cost
+    more than the rest of the gateway.
+    """
+    chat = [
+        Route(f"/{dialect}{path}", _Chat(dialect, f"/{dialect}", backend, recorder), methods=["POST"])
+        for dialect in WIRES
+        for path in _CHAT_PATHS
+    ]
+    elsewhere = [Route(f"/{dialect}/{{rest:path}}", _NoRoute(dialect, f"/{dialect}", recorder)) for dialect in WIRES]
+    # A path without a dialect belongs to no wire format; OpenAI's error is the one most clients read.
+    return Starlette(routes=[*chat, *elsewhere, Route("/{rest:path}", _NoRoute("openai", "", recorder))])
+
+
+class _Endpoint:
+    """Reads a request, has it answered, and records the exchange."""
+
+    def __init__(self, dialect: Dialect, prefix: str, recorder: Recorder) -> None:
+        self._dialect = dialect
+        self._prefix_length = len(prefix)
+        self._recorder = recorder
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        body = await _read(receive)
+        if body is None:
+            return
+        capture = self._recorder.arrive(self._dialect, scope, self._path(scope), body)
+        try:
+            await self._respond(capture, receive, send)
+        except ClientGoneError:
+            capture.error = "client closed the connection"
+        except asyncio.CancelledError:
+            await _fail(capture, send, RefusedError(503, "the gateway was told to end", kind="server_error"))
+            raise
+        except Exception as error:
+            await _fail(capture, send, RefusedError(500, f"the gateway failed: {error!r}", kind="server_error"))
+            raise
+        finally:
+            self._recorder.finish(capture)
+
+    async def _respond(self, capture: Capture, receive: Receive, send: Send) -> None:
+        raise NotImplementedError
+
+    def _path(self, scope: Scope) -> str:
+        """The path as it was asked for, with its query, without the dialect's prefix."""
+        path: bytes = scope["raw_path"]
+        query: bytes = scope["query_string"]
+        return (path + b"?" + query if query else path).decode("latin-1")[self._prefix_length :]
+
+
+class _Chat(_Endpoint):
+    """Chat completions."""
+
+    def __init__(self, dialect: Dialect, prefix: str, backend: Backend, recorder: Recorder) -> None:
+        super().__init__(dialect, prefix, recorder)
+        self._backend = backend
+
+    async def _respond(self, capture: Capture, receive: Receive, send: Send) -> None:
+        await self._backend.respond(capture, receive, send)
+
+
+class _NoRoute(_Endpoint):
+    """Everything else: the dialect's own 404."""
+
+    async def _respond(self, capture: Capture, receive: Receive, send: Send) -> None:  # noqa: ARG002 - the signature
+        message = WIRES[self._dialect].no_route(capture.method, capture.path)
+        await refuse(capture, send, RefusedError(404, message))
+
+
+async def _fail(capture: Capture, send: Send, refused: RefusedError) -> None:
+    """Say why there is no answer; one that has begun stays incomplete, and the server closes the connection."""
+    capture.error = str(refused)
+    if capture.status is None:
+        await refuse(capture, send, refused)
+
+
+async def _read(receive: Receive) -> bytes | None:
+    """The whole body of a request; ``None`` if the client left before it was sent."""
+    message = await receive()
+    if message["type"] == "http.request" and not message["more_body"]:
+        whole: bytes = message["body"]
+        return whole
+    parts: list[bytes] = []
+    while message["type"] == "http.request":
+        parts.append(message["body"])
+        if not message["more_body"]:
+            return b"".join(parts)
+        message = await receive()
+    return None

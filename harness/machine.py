@@ -1,0 +1,61 @@
+"""What machine this is, as records keep it."""
+
+from __future__ import annotations
+
+import os
+import platform
+import socket
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from harness.records import Machine
+
+MEASURED_PACKAGES = (
+    "mlflow",
+    "openai",
+    "mistralai",
+    "langchain",
+    "langchain-core",
+    "langchain-openai",
+    "langchain-mistralai",
+    "httpx",
+    "httpx2",
+    "opentelemetry-sdk",
+    "sqlalchemy",
+)
+
+
+def this_machine(arm_cpus: tuple[int, ...] = (), gateway_cpus: tuple[int, ...] = ()) -> Machine:
+    """Read the machine's description; ``load_1min`` is the load average at this moment."""
+    return Machine(
+        hostname=socket.gethostname(),
+        cpu_model=_cpu_model(),
+        cpu_count=os.cpu_count() or 1,
+        memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        kernel=platform.release(),
+        python=platform.python_version(),
+        load_1min=os.getloadavg()[0],
+        arm_cpus=arm_cpus,
+        gateway_cpus=gateway_cpus,
+    )
+
+
+def package_versions() -> dict[str, str]:
+    """Versions of what is measured, and of the harness and Python; packages that are not there are left out."""
+    found = {"python": platform.python_version()}
+    for name in ("llm-tracing-harness", *MEASURED_PACKAGES):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _cpu_model() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return platform.machine()

@@ -1,0 +1,114 @@
+"""What tracing costs, from raw records alone: per-fork differences, intervals, verdicts.
+
+The unit of replication is the fork, a fresh pair of processes. A strategy's cost is a ledger of
+estimates, each the mean over forks of (strategy arm minus baseline arm) with its interval, and a
+verdict on one of them, the added median latency. Nothing here reads a clock, a random number or
+a setting of the machine: the same records give the same result.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from harness.overhead.intervals import quantile_level
+from harness.overhead.ledger import (
+    NS_PER_MS,
+    drain_rate_per_s,
+    estimates,
+    expected_traces,
+    load_rate_per_s,
+    lost_traces,
+)
+from harness.overhead.samples import complete_forks
+from harness.overhead.verdicts import equivalence_margin_ms, objections, rule
+from harness.results import Latencies, OverheadResult
+
+if TYPE_CHECKING:
+    from harness.config import MeasureConfig
+    from harness.records import CellRecords
+
+__all__ = ["analyse", "floor_ms", "latencies", "precision_reached"]
+
+
+def analyse(records: CellRecords, measure: MeasureConfig) -> OverheadResult:
+    """What tracing costs in this cell, and the verdict on its added p50.
+
+    Args:
+        records: The cell's raw records; only its ``blocks`` and ``arms`` are used.
+        measure: The margin, the load limit, and whether forks were added until a precision was
+            reached.
+
+    Raises:
+        CellError: If the arms of a fork did not run the same calls, or records contradict each
+            other.
+        ConfigError: If the equivalence margin is negative or not a number.
+    """
+    forks = complete_forks(records)
+    ledger = estimates(forks, level=quantile_level(measure))
+    p50 = ledger["p50_ms"]
+    load = load_rate_per_s(forks)
+    drain = drain_rate_per_s(forks)
+    margin_ms = equivalence_margin_ms(p50, measure)
+    is_floor = records.cell.tracing == "none" and not records.cell.expects_traces
+    ruling = rule(p50, margin_ms, objections(forks, load, drain, measure), is_floor=is_floor)
+    return OverheadResult(
+        forks=len(forks),
+        calls_per_fork=min((fork.calls for fork in forks), default=0),
+        estimates=ledger,
+        verdict=ruling.verdict,
+        sentence=ruling.sentence,
+        smallest_effect_ms=None if p50.low is None or p50.high is None else (p50.high - p50.low) / 2,
+        equivalence_margin_ms=margin_ms,
+        traces_expected=expected_traces(forks),
+        traces_lost=lost_traces(forks),
+        drain_rate_per_s=drain,
+        load_rate_per_s=load,
+        flagged_calls=sum(fork.flagged_calls for fork in forks),
+        failed_calls=sum(fork.failed_calls for fork in forks),
+        is_floor=is_floor,
+    )
+
+
+def latencies(records: CellRecords) -> tuple[Latencies, ...]:
+    """The analysed latencies of each complete fork, strategy arm first, in the order of the calls.
+
+    Entry ``i`` of a fork's two arms is the same sample and repetition.
+
+    Raises:
+        CellError: As ``analyse`` does.
+    """
+    return tuple(
+        Latencies(fork=fork.number, arm=side.run.arm, latency_ms=tuple((side.latency_ns / NS_PER_MS).tolist()))
+        for fork in complete_forks(records)
+        for side in (fork.strategy, fork.baseline)
+    )
+
+
+def floor_ms(result: OverheadResult) -> float | None:
+    """The A/A noise floor of added p50 in ms: the bound of the interval that is farther from zero.
+
+    ``None`` if the cell is no A/A test or its result could not be judged.
+    """
+    p50 = result.estimates["p50_ms"]
+    if not result.is_floor or result.verdict == "not judged" or p50.low is None or p50.high is None:
+        return None
+    return max(abs(p50.low), abs(p50.high))
+
+
+def precision_reached(result: OverheadResult, measure: MeasureConfig) -> bool:
+    """Whether no more forks are needed: the interval is narrow enough, wherever it lies.
+
+    At least ``measure.forks`` forks are run in any case. If both precisions are 0, none is asked
+    for, and that is enough. Otherwise the half-width of added p50 has to be at most the larger of
+    ``precision_ms`` and ``precision_relative`` times the traced p50 (the mean over forks of the
+    strategy arm's own p50). A result without an interval has not reached any precision.
+    """
+    if result.forks < measure.forks:
+        return False
+    if measure.precision_ms <= 0 and measure.precision_relative <= 0:
+        return True
+    p50 = result.estimates["p50_ms"]
+    if result.smallest_effect_ms is None or p50.value is None or p50.baseline is None:
+        return False
+    traced_p50_ms = p50.baseline + p50.value
+    return result.smallest_effect_ms <= max(measure.precision_ms, measure.precision_relative * traced_p50_ms)

@@ -1,0 +1,228 @@
+"""The ledger of a strategy's cost: each entry a per-fork difference, averaged over forks.
+
+Quantiles are numpy's default ``linear``, type 7 of Hyndman and Fan, "Sample quantiles in
+statistical packages", The American Statistician 50 (1996). For p50 it is the ordinary sample
+median; it interpolates between neighbours and so has no steps, and it follows a shift or a
+change of unit exactly. Both arms have the same number of calls, so what bias it has in the
+tails is the same on both sides.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from harness.overhead.intervals import mean, t_interval
+from harness.overhead.samples import NO_CHUNK
+from harness.results import Estimate
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from harness.overhead.samples import Fork, IntArray
+    from harness.records import ArmRun
+
+NS_PER_MS = 1e6
+BYTES_PER_MIB = 2**20
+CLOCK_STEP_MS = 1 / NS_PER_MS
+"""``perf_counter_ns`` counts whole nanoseconds."""
+
+QUANTILES: dict[str, tuple[float, int]] = {"p50_ms": (0.50, 10), "p95_ms": (0.95, 60), "p99_ms": (0.99, 500)}
+"""Name to the quantile and the analysed calls that an arm needs in each fork: at least three
+calls lie beyond p95, and at least five beyond p99."""
+
+MIN_STREAMS = QUANTILES["p50_ms"][1]
+
+
+class _Quantity(NamedTuple):
+    name: str
+    unit: str
+    resolution: float
+
+
+def estimates(forks: Sequence[Fork], *, level: float) -> dict[str, Estimate]:
+    """All entries of the ledger by name.
+
+    Args:
+        forks: The complete forks.
+        level: Level of the t quantile, see ``harness.overhead.intervals.quantile_level``.
+    """
+    entries = [_latency(name, forks, level) for name in QUANTILES]
+    entries += [
+        _first_chunk(forks, level),
+        _cpu(forks, level),
+        _drain(forks, level),
+        _stored_bytes(forks, level),
+        _plain(_Quantity("peak_memory_mib", "MiB", 0.0), forks, level, _peak_memory_mib),
+        _plain(_Quantity("import_ms", "ms", CLOCK_STEP_MS), forks, level, _import_ms),
+    ]
+    return {entry.name: entry for entry in entries}
+
+
+def expected_traces(forks: Sequence[Fork]) -> int:
+    """Traces that the strategy's arms should have stored."""
+    return sum(fork.strategy.run.expected_traces for fork in forks)
+
+
+def lost_traces(forks: Sequence[Fork]) -> int:
+    """Traces that were not there after the drain; a surplus in one fork does not make up for another's loss."""
+    return sum(max(0, fork.strategy.run.expected_traces - fork.strategy.run.stored_traces) for fork in forks)
+
+
+def drain_rate_per_s(forks: Sequence[Fork]) -> float | None:
+    """Traces a second that reach the store in the back-to-back burst, mean over forks.
+
+    ``None`` where nothing is to be stored, where nothing was timed, and where traces were lost:
+    a burst that drops traces is over early.
+    """
+    runs = [fork.strategy.run for fork in forks]
+    if (
+        not expected_traces(forks)
+        or lost_traces(forks)
+        or any(not run.warmup_calls or not run.warmup_ns for run in runs)
+    ):
+        return None
+    return mean([run.warmup_calls * 1e9 / run.warmup_ns for run in runs])
+
+
+def load_rate_per_s(forks: Sequence[Fork]) -> float | None:
+    """Calls a second within the strategy's measured blocks, mean over forks; ``None`` where no block has two calls."""
+    rates = [fork.load_rate_per_s for fork in forks if fork.load_rate_per_s is not None]
+    return mean(rates) if rates else None
+
+
+def _latency(name: str, forks: Sequence[Fork], level: float) -> Estimate:
+    q, least = QUANTILES[name]
+    quantity = _Quantity(name, "ms", CLOCK_STEP_MS)
+    if reason := _too_few([fork.calls for fork in forks], forks, name.removesuffix("_ms"), least, "analysed calls"):
+        return _withheld(quantity, forks, reason)
+    return _quantile(
+        quantity, forks, q, level, [(fork.strategy.latency_ns, fork.baseline.latency_ns) for fork in forks]
+    )
+
+
+def _first_chunk(forks: Sequence[Fork], level: float) -> Estimate:
+    """Added time to the first chunk, over those analysed calls that were streams."""
+    quantity = _Quantity("first_chunk_p50_ms", "ms", CLOCK_STEP_MS)
+    pairs: list[tuple[IntArray, IntArray]] = []
+    for fork in forks:
+        streamed = fork.strategy.first_chunk_ns != NO_CHUNK
+        one_sided = int((streamed != (fork.baseline.first_chunk_ns != NO_CHUNK)).sum())
+        if one_sided:
+            return _withheld(
+                quantity,
+                forks,
+                f"{one_sided} calls of fork {fork.number} gave chunks in one arm only, so they differ in kind",
+            )
+        pairs.append((fork.strategy.first_chunk_ns[streamed], fork.baseline.first_chunk_ns[streamed]))
+    if reason := _too_few([pair[0].size for pair in pairs], forks, "first_chunk_p50", MIN_STREAMS, "analysed streams"):
+        return _withheld(quantity, forks, reason)
+    return _quantile(quantity, forks, 0.5, level, pairs)
+
+
+def _too_few(counts: Sequence[int], forks: Sequence[Fork], what: str, least: int, of_what: str) -> str | None:
+    if not forks:
+        return _NO_FORK
+    fewest = min(counts)
+    if fewest >= least:
+        return None
+    fork = forks[counts.index(fewest)]
+    return f"{what} needs {least} {of_what} in each arm of each fork, and fork {fork.number} has {fewest}"
+
+
+def _quantile(
+    quantity: _Quantity, forks: Sequence[Fork], q: float, level: float, pairs: Sequence[tuple[IntArray, IntArray]]
+) -> Estimate:
+    values_ns = [(float(np.quantile(ours, q)), float(np.quantile(theirs, q))) for ours, theirs in pairs]
+    return _estimate(
+        quantity,
+        forks,
+        level,
+        differences=[(ours - theirs) / NS_PER_MS for ours, theirs in values_ns],
+        baselines=[theirs / NS_PER_MS for _, theirs in values_ns],
+    )
+
+
+def _cpu(forks: Sequence[Fork], level: float) -> Estimate:
+    quantity = _Quantity("cpu_ms_per_call", "ms", CLOCK_STEP_MS)
+    if any(run.measured_calls == 0 for fork in forks for run in (fork.strategy.run, fork.baseline.run)):
+        return _withheld(quantity, forks, "an arm made no measured call")
+    return _plain(quantity, forks, level, lambda run: run.measured_cpu_ns / run.measured_calls / NS_PER_MS)
+
+
+def _drain(forks: Sequence[Fork], level: float) -> Estimate:
+    quantity = _Quantity("drain_ms_per_trace", "ms", CLOCK_STEP_MS)
+    lost = lost_traces(forks)
+    if forks and not expected_traces(forks):
+        return _withheld(quantity, forks, _STORES_NOTHING)
+    if lost:
+        return _withheld(quantity, forks, f"{lost} traces were lost, and what is dropped need not be drained")
+    if any(run.warmup_calls == 0 for fork in forks for run in (fork.strategy.run, fork.baseline.run)):
+        return _withheld(quantity, forks, "an arm made no warm-up call, and the drain is timed on the warm-up burst")
+    return _plain(quantity, forks, level, lambda run: run.warmup_drain_ns / run.warmup_calls / NS_PER_MS)
+
+
+def _stored_bytes(forks: Sequence[Fork], level: float) -> Estimate:
+    """Growth of the store for each stored trace; the baseline arm stores nothing to compare with."""
+    quantity = _Quantity("stored_bytes_per_trace", "B", 0.0)
+    runs = [fork.strategy.run for fork in forks]
+    if forks and not expected_traces(forks):
+        return _withheld(quantity, forks, _STORES_NOTHING)
+    if any(run.stored_traces == 0 for run in runs):
+        return _withheld(quantity, forks, "no trace was stored in at least one fork")
+    sizes = [run.stored_bytes for run in runs if run.stored_bytes is not None]
+    if len(sizes) < len(runs):
+        return _withheld(quantity, forks, "the growth of the store is not known in at least one fork")
+    per_trace = [size / run.stored_traces for size, run in zip(sizes, runs, strict=True)]
+    return _estimate(quantity, forks, level, differences=per_trace, baselines=[])
+
+
+def _peak_memory_mib(run: ArmRun) -> float:
+    return run.peak_memory_bytes / BYTES_PER_MIB
+
+
+def _import_ms(run: ArmRun) -> float:
+    return run.import_ns / NS_PER_MS
+
+
+def _plain(quantity: _Quantity, forks: Sequence[Fork], level: float, value: Callable[[ArmRun], float]) -> Estimate:
+    """The difference of one number of the arms."""
+    pairs = [(value(fork.strategy.run), value(fork.baseline.run)) for fork in forks]
+    return _estimate(
+        quantity,
+        forks,
+        level,
+        differences=[ours - theirs for ours, theirs in pairs],
+        baselines=[theirs for _, theirs in pairs],
+    )
+
+
+def _estimate(
+    quantity: _Quantity, forks: Sequence[Fork], level: float, *, differences: list[float], baselines: list[float]
+) -> Estimate:
+    if not differences:
+        return _withheld(quantity, forks, _NO_FORK)
+    interval = t_interval(differences, level=level, resolution=quantity.resolution)
+    bounds = (None, None) if isinstance(interval, str) else interval
+    return Estimate(
+        name=quantity.name,
+        unit=quantity.unit,
+        value=mean(differences),
+        low=bounds[0],
+        high=bounds[1],
+        forks=len(forks),
+        per_fork=tuple(differences),
+        baseline=mean(baselines) if baselines else None,
+        reason=interval if isinstance(interval, str) else None,
+    )
+
+
+def _withheld(quantity: _Quantity, forks: Sequence[Fork], reason: str) -> Estimate:
+    return Estimate(
+        name=quantity.name, unit=quantity.unit, value=None, low=None, high=None, forks=len(forks), reason=reason
+    )
+
+
+_NO_FORK = "no fork was completed in both arms"
+_STORES_NOTHING = "the strategy stores no traces"

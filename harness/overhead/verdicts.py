@@ -1,0 +1,201 @@
+"""From the estimate of added p50 to a verdict, and to a sentence that a person can act on.
+
+The order of the questions matters. An interval that lies within the equivalence margin is
+``equivalent``, even if it excludes zero: a small difference that is known well. Otherwise it is
+``slower`` or ``faster`` if it excludes zero, and else ``inconclusive``: an interval that includes
+zero is not "no overhead".
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from harness.errors import ConfigError
+from harness.overhead.ledger import expected_traces, lost_traces
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from harness.config import MeasureConfig
+    from harness.overhead.samples import Fork
+    from harness.results import Estimate
+
+LOAD_TOLERANCE = 0.10
+"""The load may exceed its limit by this share: both rates are measured, and the pace was set
+before all of the drain rate's forks had run."""
+
+MAX_ONE_SIDED_FAILURES = 0.01
+"""Above this share of the calls, what is left after one arm's failures is no longer a fair sample."""
+
+TYPICAL_CALL_MS = 500.0
+"""The call that an added latency is put in proportion to."""
+
+CLOCK_PLACES = 6
+"""Decimals of a millisecond that a clock of whole nanoseconds has."""
+
+VerdictName = Literal["slower", "faster", "equivalent", "inconclusive", "not judged"]
+
+
+class Ruling(NamedTuple):
+    """A verdict and its sentence."""
+
+    verdict: VerdictName
+    sentence: str
+
+
+def equivalence_margin_ms(p50: Estimate, measure: MeasureConfig) -> float:
+    """The larger of the absolute margin and the relative one, which is a share of the baseline's p50.
+
+    Raises:
+        ConfigError: If the margin is negative or not a number.
+    """
+    for key in ("margin_ms", "margin_relative"):
+        value = getattr(measure, key)
+        if not (math.isfinite(value) and value >= 0):
+            raise ConfigError(f"measure.{key} is {value}; it must be a number from 0 upwards")
+    return max(measure.margin_ms, measure.margin_relative * (p50.baseline or 0.0))
+
+
+def objections(
+    forks: Sequence[Fork], load_rate_per_s: float | None, drain_rate_per_s: float | None, measure: MeasureConfig
+) -> list[str]:
+    """Why the latencies must not be judged, whatever their interval says; one clause each."""
+    found = [clause for clause in (_lost(forks), _surplus(forks), _stray(forks), _failures(forks)) if clause]
+    if load_rate_per_s is not None and drain_rate_per_s is not None:
+        limit_per_s = measure.max_load * drain_rate_per_s
+        if load_rate_per_s > limit_per_s * (1 + LOAD_TOLERANCE):
+            found.append(
+                f"the load of {load_rate_per_s:.1f} calls a second saturated the store, which drains "
+                f"{drain_rate_per_s:.1f} traces a second and may be given {limit_per_s:.1f}"
+            )
+    return found
+
+
+def _lost(forks: Sequence[Fork]) -> str | None:
+    lost = lost_traces(forks)
+    clause = f"{lost} of {expected_traces(forks)} traces were lost, and dropping traces makes tracing look cheap"
+    return clause if lost else None
+
+
+def _surplus(forks: Sequence[Fork]) -> str | None:
+    surplus = sum(max(0, fork.strategy.run.stored_traces - fork.strategy.run.expected_traces) for fork in forks)
+    return (
+        f"{surplus} traces more than expected were stored, so the arm did other work than its calls"
+        if surplus
+        else None
+    )
+
+
+def _stray(forks: Sequence[Fork]) -> str | None:
+    stray = sum(abs(fork.baseline.run.stored_traces - fork.baseline.run.expected_traces) for fork in forks)
+    return f"the baseline arm stored {stray} traces, so it is not untraced" if stray else None
+
+
+def _failures(forks: Sequence[Fork]) -> str | None:
+    one_sided = sum(fork.one_sided_failures for fork in forks)
+    compared = one_sided + sum(fork.calls for fork in forks)
+    if one_sided <= MAX_ONE_SIDED_FAILURES * compared:
+        return None
+    return f"{one_sided} of {compared} calls failed in one arm only, so the calls that are left are not a fair sample"
+
+
+def rule(p50: Estimate, margin_ms: float, objected: Sequence[str], *, is_floor: bool) -> Ruling:
+    """Judge added p50.
+
+    Args:
+        p50: Its estimate.
+        margin_ms: The equivalence margin.
+        objected: What ``objections`` found.
+        is_floor: Whether both arms were equal, so that the result is the noise floor.
+    """
+    if objected or p50.value is None or p50.low is None or p50.high is None:
+        return Ruling("not judged", _not_judged(p50, objected))
+    verdict = _verdict(p50.low, p50.high, margin_ms)
+    if is_floor:
+        return Ruling(verdict, _floor_sentence(p50, p50.value, p50.low, p50.high))
+    return Ruling(verdict, _sentence(verdict, p50, (p50.value, p50.low, p50.high), margin_ms))
+
+
+def _verdict(low: float, high: float, margin_ms: float) -> VerdictName:
+    if -margin_ms < low and high < margin_ms:
+        return "equivalent"
+    if low > 0:
+        return "slower"
+    return "faster" if high < 0 else "inconclusive"
+
+
+def _not_judged(p50: Estimate, objected: Sequence[str]) -> str:
+    clauses = [*objected, *([p50.reason] if p50.reason else [])]
+    sentence = f"not judged: {'; '.join(clauses)}"
+    if objected or p50.value is None:
+        return sentence
+    return f"{sentence}; the mean difference is {_number(p50.value, abs(p50.value), sign=True)} ms a call{_beside(p50)}"
+
+
+def _sentence(verdict: VerdictName, p50: Estimate, bounds: tuple[float, float, float], margin_ms: float) -> str:
+    value, low, high = bounds
+    tail = f"a call (95% interval, {p50.forks} forks)"
+    share = f"{_share(abs(value))} of a {TYPICAL_CALL_MS:.0f} ms call"
+    if verdict == "slower":
+        return f"slower by {_span(value, low, high)} {tail}, {share}{_beside(p50)}"
+    if verdict == "faster":
+        return f"faster by {_span(-value, -high, -low)} {tail}, {share}{_beside(p50)}"
+    added = f"added p50 is {_span(value, low, high, sign=True)} {tail}{_beside(p50)}"
+    if verdict == "inconclusive":
+        seen = (high - low) / 2
+        return (
+            f'inconclusive: {added}; the interval includes zero, which is not "no overhead": '
+            f"this run could not have seen less than {_number(seen, seen)} ms"
+        )
+    side = "; small, but above zero" if low > 0 else "; small, but below zero" if high < 0 else ""
+    return f"equivalent within {margin_ms:g} ms: {added}{side}"
+
+
+def _floor_sentence(p50: Estimate, value: float, low: float, high: float) -> str:
+    span = _span(value, low, high, sign=True)
+    text = f"noise floor: two equal arms differ by {span} a call (95% interval, {p50.forks} forks){_baseline(p50)}"
+    if low <= 0 <= high:
+        return f"{text}; the interval includes zero, as it should"
+    bound = max(abs(low), abs(high))
+    return (
+        f"{text}; the interval excludes zero although neither arm was traced: a false alarm, "
+        f"so differences up to {_number(bound, (high - low) / 2)} ms mean nothing here"
+    )
+
+
+def _baseline(p50: Estimate) -> str:
+    return "" if p50.baseline is None else f", baseline p50 {_number(p50.baseline, p50.baseline)} ms"
+
+
+def _beside(p50: Estimate) -> str:
+    """The baseline, and the ratio that may stand only beside it."""
+    if not p50.baseline or p50.value is None:
+        return _baseline(p50)
+    return f"{_baseline(p50)} (traced {(p50.baseline + p50.value) / p50.baseline:.2f} times that)"
+
+
+def _span(value: float, low: float, high: float, *, sign: bool = False) -> str:
+    """A value and its bounds in ms, to two digits of the half-width or more: only a zero may read as zero."""
+    shown = [part for part in (value, low, high) if part]
+    places = _places((high - low) / 2)
+    while places < CLOCK_PLACES and any(not round(part, places) for part in shown):
+        places += 1
+    mark = "+" if sign else ""
+    return f"{value:{mark}.{places}f} ms [{low:{mark}.{places}f}, {high:{mark}.{places}f}]"
+
+
+def _number(value: float, scale: float, *, sign: bool = False) -> str:
+    return f"{value:{'+' if sign else ''}.{_places(scale)}f}"
+
+
+def _places(scale: float) -> int:
+    """Decimals that show two digits of a number of this size, from 2 to the clock's own."""
+    return 2 if scale <= 0 else min(max(1 - math.floor(math.log10(scale)), 2), CLOCK_PLACES)
+
+
+def _share(added_ms: float) -> str:
+    percent = 100 * added_ms / TYPICAL_CALL_MS
+    if percent < 0.01:
+        return "under 0.01%"
+    return f"{percent:.1f}%" if percent >= 0.1 else f"{percent:.2f}%"

@@ -1,0 +1,212 @@
+"""Prompt sets: samples from JSONL or CSV files, checked line by line.
+
+``datasets/README.md`` describes both formats. Whatever is wrong leaves as a ``PromptSetError`` of one sentence
+with the file and, where there is one, the line.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field, ValidationError, model_validator
+
+from harness.config import data_folder
+from harness.errors import ConfigError, PromptSetError, unknown_option
+from harness.prompt_checks import (
+    FlawError,
+    check_expected,
+    check_id,
+    check_json,
+    check_messages,
+    check_parameters,
+    check_stream,
+    check_tags,
+    filled_text,
+    printable,
+)
+from harness.prompt_files import Row, at_line, read_bytes, rows_of
+from harness.records import Record
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from harness.config import PromptsConfig
+
+
+class Sample(Record):
+    """One sample of a prompt set, checked when it is made.
+
+    Attributes:
+        id: Unique in its set; letters, digits, ``.``, ``_`` and ``-``, at most 64 of them, so
+            that it can travel in a header. The first is not a dot.
+        messages: Chat messages with ``role`` and ``content``, at least one, the last by the user
+            or a tool.
+        parameters: Request parameters in OpenAI's names (``temperature``, ``max_tokens``,
+            ``top_p``, ``seed``, ``stop``, ``stream_options`` ...). Any name may stand here but
+            ``messages``, ``model`` and ``stream``; the common ones are checked for their type,
+            never for their range, which differs between providers.
+        stream: Whether the answer is streamed.
+        expected: The expected answer, where there is one. It is the whole answer also where
+            ``max_tokens`` is meant to cut it.
+        tags: Free labels, such as the language (``lang:en``) or the topic (``topic:sql``).
+    """
+
+    id: str
+    messages: tuple[dict[str, Any], ...]
+    parameters: dict[str, Any] = Field(default_factory=dict)
+    stream: bool = False
+    expected: str | None = None
+    tags: tuple[str, ...] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _check(cls, data: Any) -> Any:
+        if isinstance(data, dict):
+            for name, value in data.items():
+                check_json(value, str(name))
+                if name in _CHECKS:
+                    _CHECKS[name](value)
+        return data
+
+
+_CHECKS: dict[str, Callable[[Any], None]] = {
+    "id": check_id,
+    "messages": check_messages,
+    "parameters": check_parameters,
+    "stream": check_stream,
+    "expected": check_expected,
+    "tags": check_tags,
+}
+
+
+class PromptSet(Record):
+    """A named, checked set of samples.
+
+    Attributes:
+        name: Name of the set, or the stem of the file it came from.
+        path: Where it was read from, for messages; not part of the digest.
+        samples: In the order of the file; at least one.
+        digest: SHA-256 over the samples in canonical JSON, see ``digest_samples``.
+    """
+
+    name: str
+    path: str
+    samples: tuple[Sample, ...]
+    digest: str
+
+
+def digest_samples(samples: Iterable[Sample]) -> str:
+    """SHA-256, in hexadecimal, over the samples in canonical JSON.
+
+    Each sample is one line of UTF-8 with all fields of ``Sample``, keys sorted, no spaces and no escapes that
+    JSON does not ask for. The file's format, its path and the set's name are not part of it.
+    """
+    digest = hashlib.sha256()
+    for sample in samples:
+        line = json.dumps(sample.model_dump(mode="json"), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        digest.update(line.encode() + b"\n")
+    return digest.hexdigest()
+
+
+def load_prompts(path: Path, *, name: str | None = None, limit: int | None = None) -> PromptSet:
+    """Read a prompt set from a ``.jsonl`` or ``.csv`` file.
+
+    The whole file is checked, also where ``limit`` leaves a part of it unused.
+
+    Args:
+        path: The file.
+        name: How the set is called; ``None`` takes the file's stem.
+        limit: Keep only the first so many samples, at least 1; ``None`` keeps all.
+
+    Raises:
+        PromptSetError: With file, line and what is wrong.
+        ConfigError: If the limit is below 1.
+    """
+    if limit is not None and limit < 1:
+        raise ConfigError(f"prompts.limit is {limit}, it must be at least 1, or null for all samples")
+    try:
+        data = read_bytes(path)
+        samples = tuple(_samples(rows_of(path.suffix)(data)))[:limit]
+    except FlawError as flaw:
+        place = "" if flaw.line is None else f", line {flaw.line}"
+        raise PromptSetError(f"{printable(str(path))}{place}: {flaw}") from flaw
+    return PromptSet(
+        name=printable(path.stem) if name is None else name,
+        path=printable(str(path)),
+        samples=samples,
+        digest=digest_samples(samples),
+    )
+
+
+def builtin_names() -> tuple[str, ...]:
+    """Names of the prompt sets that come along, in alphabetical order."""
+    return tuple(sorted(file.stem for file in data_folder("datasets").glob("*.jsonl")))
+
+
+def builtin_path(name: str) -> Path:
+    """File of a prompt set that comes along.
+
+    Raises:
+        ConfigError: If there is no such set; the message names the ones there are.
+    """
+    names = builtin_names()
+    if name not in names:
+        raise unknown_option("prompt set", name, "prompts.name", names)
+    return data_folder("datasets") / f"{name}.jsonl"
+
+
+def resolve_prompts(config: PromptsConfig) -> PromptSet:
+    """Read the prompt set that the configuration asks for; a path wins over a name.
+
+    Raises:
+        PromptSetError: If the file cannot be read as a prompt set.
+        ConfigError: If the name is unknown, the path is empty or the limit is below 1.
+    """
+    if config.path is None:
+        return load_prompts(builtin_path(config.name), name=config.name, limit=config.limit)
+    if not config.path:
+        raise ConfigError("prompts.path is empty, it must be a .jsonl or .csv file, or null for the named set")
+    return load_prompts(Path(config.path), limit=config.limit)
+
+
+def _samples(rows: Iterable[Row]) -> Iterator[Sample]:
+    first_lines: dict[str, int] = {}
+    for line, fields in rows:
+        with at_line(line):
+            sample = _sample(fields)
+            if sample.id in first_lines:
+                raise FlawError(f"id {sample.id!r} stands already in line {first_lines[sample.id]}")
+        first_lines[sample.id] = line
+        yield sample
+    if not first_lines:
+        raise FlawError("the file has a header and no rows, it must hold at least one sample")
+
+
+def _sample(fields: dict[str, Any]) -> Sample:
+    try:
+        return Sample(**_with_messages(fields))
+    except ValidationError as error:
+        # The sample's own check comes first and leaves nothing for pydantic to refuse.
+        raise FlawError(str(error.errors()[0]["ctx"]["error"])) from error
+
+
+def _with_messages(fields: dict[str, Any]) -> dict[str, Any]:
+    """Replace ``prompt`` and ``system`` by the messages that they are short for."""
+    if "id" not in fields:
+        raise FlawError("the sample has no id")
+    if "messages" in fields:
+        for key in ("prompt", "system"):
+            if key in fields:
+                raise FlawError(f"the sample has both 'messages' and {key!r}, put all of it into 'messages'")
+        return fields
+    if "prompt" not in fields:
+        raise FlawError("the sample has no 'prompt' and no 'messages', one of them is needed")
+    roles = {"system": "system", "prompt": "user"}
+    messages = [
+        {"role": role, "content": filled_text(fields[key], key)} for key, role in roles.items() if key in fields
+    ]
+    rest = {key: value for key, value in fields.items() if key not in roles}
+    return {**rest, "messages": messages}

@@ -1,0 +1,426 @@
+"""Raw records: what workers and the gateway saw, frozen and checked when made.
+
+Every analysis reads these and nothing else. A file of records is JSON Lines, one record a
+line. Times named ``*_ns`` are nanoseconds; without ``unix`` in the name they are readings of
+``time.perf_counter_ns``, which on Linux is one monotonic clock for all processes of a machine;
+with ``unix`` they are nanoseconds since the epoch, the clock that spans carry.
+
+``SCHEMA_VERSION`` history:
+
+1. first version.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from harness.errors import CellError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+SCHEMA_VERSION = 1
+
+CALL_ID_HEADER = "x-harness-call-id"
+"""The request header that ties an exchange to its call; never forwarded to a real endpoint."""
+
+CALL_ID_METADATA = "harness.call_id"
+"""The trace metadata key that ties a trace to its call in the completeness pass."""
+
+Arm = Literal["strategy", "baseline"]
+Pass = Literal["completeness", "timing"]
+Dialect = Literal["openai", "mistral"]
+
+
+class CallId(NamedTuple):
+    """Names one call, and with it the answer that the simulator has to give.
+
+    Its text form, ``cell/pass/fork/arm/repetition/sample``, travels in ``CALL_ID_HEADER`` and
+    stands in trace metadata under ``CALL_ID_METADATA``. Sample ids contain no slash.
+
+    Attributes:
+        cell: The cell's id.
+        phase: The pass that the call belongs to.
+        fork: Index of the fork from 0; 0 in the completeness pass.
+        arm: The side of the timed comparison; ``"strategy"`` in the completeness pass.
+        repetition: Index of the call within its arm and fork, from 0.
+        sample: The sample's id.
+    """
+
+    cell: str
+    phase: Pass
+    fork: int
+    arm: Arm
+    repetition: int
+    sample: str
+
+    def __str__(self) -> str:
+        return f"{self.cell}/{self.phase}/{self.fork}/{self.arm}/{self.repetition}/{self.sample}"
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read the text form.
+
+        Raises:
+            ValueError: If the text is not of the form.
+        """
+        parts = text.split("/")
+        if len(parts) != 6:
+            raise ValueError(f"not a call id: {text!r}")
+        cell, phase, fork, arm, repetition, sample = parts
+        if phase not in ("completeness", "timing") or arm not in ("strategy", "baseline"):
+            raise ValueError(f"not a call id: {text!r}")
+        return cls(cell, phase, int(fork), arm, int(repetition), sample)  # type: ignore[arg-type]
+
+
+class Record(BaseModel):
+    """A frozen value that is checked when it is made."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Chunk(Record):
+    """One streamed event as it left the gateway."""
+
+    sent_ns: int
+    data: str
+
+
+class Exchange(Record):
+    """One HTTP request and its response as the gateway saw them.
+
+    In the timing pass bodies, headers and chunk texts are ``None``: only times, sizes and
+    digests are kept. Secrets in headers are replaced before a record is made.
+
+    Attributes:
+        exchange_id: Order of arrival at this gateway, from 0.
+        call_id: From the request's header; ``None`` makes the exchange unattributed.
+        dialect: The wire format of the path that was asked for.
+        path: Path as asked for, without the gateway's dialect prefix.
+        received_unix_ns: Wall clock when the whole request had been read.
+        received_ns: The monotonic clock at the same moment.
+        request_body: The request's body as text.
+        status: HTTP status that was sent; ``None`` if no response was begun.
+        first_byte_ns: When the response was begun.
+        last_byte_ns: When the last byte had been handed to the socket.
+        response_body: The whole body for a single answer, ``None`` for a stream.
+        chunks: The events of a stream, ``None`` for a single answer.
+        chunk_sent_ns: Times of the events of a stream in the timing pass.
+        completed: Whether the whole answer went out.
+        error: Why it did not, in words (client gone, upstream unreachable).
+        latency_planned_ns: What the simulator was to wait in total; ``None`` when forwarded.
+        latency_realised_ns: What it really waited.
+    """
+
+    schema_version: int = SCHEMA_VERSION
+    exchange_id: int
+    call_id: str | None
+    dialect: Dialect
+    method: str
+    path: str
+    received_unix_ns: int
+    received_ns: int
+    request_headers: dict[str, str] | None = None
+    request_body: str | None = None
+    request_size_bytes: int
+    request_digest: str
+    status: int | None = None
+    response_headers: dict[str, str] | None = None
+    first_byte_ns: int | None = None
+    last_byte_ns: int | None = None
+    response_body: str | None = None
+    chunks: tuple[Chunk, ...] | None = None
+    chunk_sent_ns: tuple[int, ...] | None = None
+    response_size_bytes: int = 0
+    response_digest: str = ""
+    completed: bool = False
+    error: str | None = None
+    latency_planned_ns: int | None = None
+    latency_realised_ns: int | None = None
+
+
+class Call(Record):
+    """One SDK invocation as application code sees it, in the completeness pass.
+
+    Attributes:
+        stream: Whether the application asked for a stream.
+        start_ns: Before the SDK was called.
+        end_ns: After its value was complete (a stream: exhausted) or it raised.
+        first_chunk_ns: When the first chunk of a stream reached the application.
+        chunk_count: Chunks that the application got; ``None`` for a single answer.
+        outcome: How it ended.
+        prompt: Text of the last user message, for tables.
+        expected: The sample's expected answer, where it has one.
+        text: What the application reads as the answer.
+        value_type: Type of the value or of a stream's chunks, with its module.
+        error_type: Type of the exception, with its module.
+    """
+
+    schema_version: int = SCHEMA_VERSION
+    call_id: str
+    sample_id: str
+    stream: bool
+    start_unix_ns: int
+    start_ns: int
+    end_ns: int
+    first_chunk_ns: int | None = None
+    chunk_count: int | None = None
+    outcome: Literal["ok", "error"]
+    prompt: str = ""
+    expected: str | None = None
+    text: str | None = None
+    value_type: str | None = None
+    error_type: str | None = None
+    error_message: str | None = None
+
+
+class SpanEvent(Record):
+    """One event of a stored span."""
+
+    name: str
+    time_unix_ns: int
+    attributes: dict[str, Any]
+
+
+class StoredSpan(Record):
+    """One span as it was read back from the store; attribute values are decoded JSON."""
+
+    span_id: str
+    parent_id: str | None
+    name: str
+    start_unix_ns: int
+    end_unix_ns: int | None
+    status: Literal["OK", "ERROR", "UNSET"]
+    status_message: str = ""
+    attributes: dict[str, Any]
+    events: tuple[SpanEvent, ...] = ()
+
+
+class StoredTrace(Record):
+    """One trace as it was read back from the store.
+
+    Attributes:
+        call_id: From the trace's metadata; ``None`` if the strategy left a trace that is tied
+            to no call.
+        state: MLflow's trace state, such as ``"OK"``, ``"ERROR"`` or ``"IN_PROGRESS"``.
+        metadata: Trace metadata, values as stored (texts, some of them JSON).
+    """
+
+    schema_version: int = SCHEMA_VERSION
+    trace_id: str
+    call_id: str | None
+    state: str
+    metadata: dict[str, str]
+    tags: dict[str, str]
+    spans: tuple[StoredSpan, ...]
+
+
+class Block(Record):
+    """A handful of consecutive timed calls by one arm of one fork.
+
+    The tuples have one entry a call, in the order of the calls.
+
+    Attributes:
+        fork: Index of the fork, from 0.
+        arm: The side of the comparison.
+        kind: ``"warmup"`` blocks are kept but not analysed.
+        block: Index of the block within its arm and fork, from 0.
+        position: Place of the block in the order in which the fork's blocks ran, from 0.
+        first_repetition: Repetition of the first call.
+        sample_ids: What was asked.
+        start_ns: When each call began.
+        latency_ns: From before the SDK was called to when its value was complete.
+        first_chunk_ns: From before the call to a stream's first chunk; ``None`` for a single answer.
+        errors: Exception type and message of a failed call, else ``None``.
+        cpu_ns: CPU time of all threads of the arm's process over the block.
+    """
+
+    schema_version: int = SCHEMA_VERSION
+    fork: int
+    arm: Arm
+    kind: Literal["warmup", "measured"]
+    block: int
+    position: int
+    first_repetition: int
+    sample_ids: tuple[str, ...]
+    start_ns: tuple[int, ...]
+    latency_ns: tuple[int, ...]
+    first_chunk_ns: tuple[int | None, ...]
+    errors: tuple[str | None, ...]
+    cpu_ns: int
+
+
+class ArmRun(Record):
+    """What one arm of one fork cost beyond the latency of its calls.
+
+    Attributes:
+        pid: The worker process.
+        cpus: The cores that the process was allowed to run on while it was timed.
+        import_ns: Time to import the provider and the strategy in the fresh process.
+        warmup_calls: Calls of the warm-up burst (back to back, then drained).
+        warmup_ns: From the burst's first call to the store's last write for it; for an arm
+            that stores nothing, to the end of its last call.
+        warmup_drain_ns: From the end of the burst's last call to the store's last write.
+        measured_calls: Calls in measured blocks.
+        measured_cpu_ns: CPU time of all threads from the first measured call to the end of the
+            drain that follows the last one.
+        drain_ns: That last drain, as the caller of the flush waits for it.
+        expected_traces: Traces that the strategy should have stored in this arm.
+        stored_traces: Traces found in the arm's store after the drain.
+        stored_bytes: Growth of the arm's store over all its calls; ``None`` without a store.
+        peak_memory_bytes: Peak resident memory of the process.
+    """
+
+    schema_version: int = SCHEMA_VERSION
+    fork: int
+    arm: Arm
+    pid: int
+    cpus: tuple[int, ...]
+    import_ns: int
+    warmup_calls: int
+    warmup_ns: int
+    warmup_drain_ns: int
+    measured_calls: int
+    measured_cpu_ns: int
+    drain_ns: int
+    expected_traces: int
+    stored_traces: int
+    stored_bytes: int | None
+    peak_memory_bytes: int
+
+
+class Machine(Record):
+    """The machine that a cell was measured on; comparisons across machines are refused."""
+
+    hostname: str
+    cpu_model: str
+    cpu_count: int
+    memory_bytes: int
+    kernel: str
+    python: str
+    load_1min: float
+    arm_cpus: tuple[int, ...] = ()
+    gateway_cpus: tuple[int, ...] = ()
+
+
+class CellRecord(Record):
+    """What a cell was, and how it ended.
+
+    Attributes:
+        cell_id: Unique within all sweeps.
+        backend: The wire dialect's provider behind a framework (``provider.backend``); equals
+            ``provider`` where the SDK is its own backend.
+        style: Manual tracing's style and depth, such as ``"decorator/plain"``; ``""`` elsewhere.
+        strategy_source: Source text of the strategy, as the report prints it.
+        expects_traces: Whether the strategy should leave one trace a call.
+        config: The resolved configuration, without secrets.
+        versions: Package name to version, plus ``python``.
+        prompt_set_digest: SHA-256 of the samples in their canonical form.
+        period_ms: Pace of the timed calls, start to start.
+        status: How it ended.
+        reason: Why it failed, in one sentence.
+    """
+
+    schema_version: int = SCHEMA_VERSION
+    cell_id: str
+    sweep_id: str
+    provider: str
+    backend: str
+    prompts: str
+    tracing: str
+    style: str
+    endpoint: str
+    measure: str
+    seed: int
+    strategy_source: str
+    expects_traces: bool
+    config: dict[str, Any]
+    versions: dict[str, str]
+    machine: Machine
+    prompt_set_digest: str
+    sample_count: int
+    period_ms: float | None = None
+    started_unix_ns: int
+    ended_unix_ns: int
+    status: Literal["ok", "failed", "interrupted"]
+    reason: str | None = None
+
+    @property
+    def label(self) -> str:
+        """The cell in the words that people use, for example ``openai / manual decorator/plain``."""
+        provider = self.provider if self.backend in ("", self.provider) else f"{self.provider} ({self.backend})"
+        return f"{provider} / {self.tracing}{' ' + self.style if self.style else ''}"
+
+
+class CellRecords(NamedTuple):
+    """All raw records of one cell."""
+
+    cell: CellRecord
+    calls: tuple[Call, ...]
+    exchanges: tuple[Exchange, ...]
+    traces: tuple[StoredTrace, ...]
+    blocks: tuple[Block, ...]
+    arms: tuple[ArmRun, ...]
+
+
+R = TypeVar("R", bound=Record)
+
+
+def write_jsonl(path: Path, records: Iterable[Record]) -> None:
+    """Write records to a file, one a line, replacing what was there."""
+    with path.open("w", encoding="utf-8") as file:
+        for record in records:
+            file.write(record.model_dump_json() + "\n")
+
+
+def read_jsonl(path: Path, kind: type[R]) -> Iterator[R]:
+    """Read the records of a file.
+
+    Raises:
+        CellError: If a line is not a record of this kind and schema version.
+    """
+    with path.open("r", encoding="utf-8") as file:
+        for number, line in enumerate(file, start=1):
+            try:
+                yield kind.model_validate_json(line)
+            except ValidationError as error:
+                raise CellError(f"{path}, line {number}: not a record of kind {kind.__name__}") from error
+
+
+CELL_FILE = "cell.json"
+RECORD_FILES: dict[str, type[Record]] = {
+    "calls.jsonl": Call,
+    "exchanges.jsonl": Exchange,
+    "traces.jsonl": StoredTrace,
+    "blocks.jsonl": Block,
+    "arms.jsonl": ArmRun,
+}
+
+
+def write_cell(directory: Path, records: CellRecords) -> None:
+    """Write a cell's records into a directory, which is made if it does not exist."""
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / CELL_FILE).write_text(records.cell.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    for name, values in zip(RECORD_FILES, records[1:], strict=True):
+        write_jsonl(directory / name, values)
+
+
+def read_cell(directory: Path) -> CellRecords:
+    """Read a cell's records back; a file that is not there has no records.
+
+    Raises:
+        CellError: If the directory holds no cell, or a line in it is damaged.
+    """
+    path = directory / CELL_FILE
+    try:
+        cell = CellRecord.model_validate_json(path.read_text(encoding="utf-8"))
+    except (OSError, ValidationError) as error:
+        raise CellError(f"{path}: not the record of a cell") from error
+    parts = {
+        name: tuple(read_jsonl(directory / name, kind)) if (directory / name).exists() else ()
+        for name, kind in RECORD_FILES.items()
+    }
+    return CellRecords(cell, *parts.values())  # type: ignore[arg-type]

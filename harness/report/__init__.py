@@ -1,0 +1,26 @@
+"""Reports of a sweep: pure functions from ``SweepResult`` to texts and tables.
+
+Nothing here reads a clock, a file of records or the network, so the same sweep gives the same
+bytes.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from harness.report.console import console_table
+from harness.report.data import cells_json
+from harness.report.html import html_report
+from harness.report.markdown import description, markdown_report
+from harness.report.verdicts import verdicts
+from harness.report.view import sweep_view
+
+if TYPE_CHECKING:
+    from harness.results import SweepResult
+
+__all__ = ["cells_json", "console_table", "description", "html_report", "markdown_report", "verdict_sentences"]
+
+
+def verdict_sentences(sweep: SweepResult) -> list[str]:
+    """The verdict in plain text: one or two sentences for each provider and setting."""
+    return [str(verdict) for verdict in verdicts(sweep_view(sweep))]

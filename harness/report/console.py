@@ -1,0 +1,67 @@
+"""The table of cells for a terminal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+from rich.text import Text
+
+from harness.report.view import Shown, sweep_view
+
+if TYPE_CHECKING:
+    from harness.results import SweepResult
+
+_STATUS_STYLES = {"ok": "green", "failed": "bold red", "interrupted": "yellow"}
+
+
+def _amount(shown: Shown) -> str:
+    """The number alone, without unit and interval; the heading has the unit."""
+    return shown.text.split(" ", 1)[0]
+
+
+def _without_unit(shown: Shown) -> str:
+    return shown.text.replace(" ms", "")
+
+
+def console_table(sweep: SweepResult) -> Table:
+    """One row a cell: status, scores, traces, added latency with its interval, CPU and drain.
+
+    It fits a terminal of 80 columns; a dash is what could not be measured, and cells that did
+    not end well stand below the table with their reasons.
+    """
+    view = sweep_view(sweep)
+    table = Table(
+        box=SIMPLE_HEAD,
+        show_edge=False,
+        header_style="bold",
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
+        caption_justify="left",
+    )
+    table.add_column("cell", overflow="fold")
+    table.add_column("status", overflow="fold", min_width=6)
+    for heading in ("recall", "fidel-\nity", "traces\nstored", "added p50\nms [95%]", "CPU ms\n/call", "drain\nms/t"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for cell in view.cells:
+        added = _without_unit(cell.shown["added"]).replace(" [", "\n[")
+        traces = cell.shown["traces"].text.replace(" / ", "/")
+        table.add_row(
+            Text(cell.name),
+            Text(cell.status, style=_STATUS_STYLES[cell.status]),
+            Text(cell.shown["recall"].text),
+            Text(cell.shown["fidelity"].text),
+            Text(traces, style="bold red" if cell.troubles else ""),
+            Text(added),
+            Text(_amount(cell.shown["cpu"])),
+            Text(_amount(cell.shown["drain"])),
+        )
+    notes = [f"{cell.name} {cell.status}: {cell.reason}" for cell in view.cells if cell.status != "ok"]
+    notes += [f"{cell.name}: {cell.troubles}" for cell in view.cells if cell.troubles]
+    missing = sweep.cells_expected - len(sweep.cells)
+    if missing > 0:
+        notes.append(f"{missing} of {sweep.cells_expected} cells left no result at all")
+    if notes:
+        table.caption = Text("\n".join(notes), style="default")
+    return table

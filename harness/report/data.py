@@ -1,0 +1,62 @@
+"""The cells of a sweep for programs: what each was, how it ended, and every number."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from harness.results import CellResult, SweepResult
+
+CELLS_SCHEMA_VERSION = 1
+
+_PLACES = ("sweep", "store")
+"""Groups of the configuration that say where a sweep was run, not what was measured."""
+
+
+def _finite(value: Any) -> Any:
+    """JSON knows no NaN and no infinity; both become null."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: _finite(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return [_finite(part) for part in value]
+    return value
+
+
+def _cell(result: CellResult) -> dict[str, Any]:
+    identity = result.cell.model_dump(mode="json", exclude={"schema_version", "strategy_source", "config"})
+    config = {key: value for key, value in result.cell.config.items() if key not in _PLACES}
+    completeness = result.completeness and result.completeness.model_dump(mode="json", exclude={"judgements"})
+    overhead = result.overhead and result.overhead.model_dump(mode="json")
+    return {
+        **identity,
+        "label": result.cell.label,
+        "config": config,
+        "run_id": result.run_id,
+        "completeness": completeness,
+        "overhead": overhead,
+    }
+
+
+def cells_json(sweep: SweepResult) -> str:
+    """All cells as JSON with sorted keys, in the order of the sweep.
+
+    Each cell has its identity (provider, prompts, strategy, machine, versions, digest), status
+    and reason, ``completeness`` (scores, trace counts, counts by fact) and ``overhead``
+    (estimates with intervals and per-fork values, counts, verdict). Judgements, answers and
+    latencies stay in the cell's records. What was not measured is null.
+    """
+    document = {
+        "schema_version": CELLS_SCHEMA_VERSION,
+        "sweep_id": sweep.sweep_id,
+        "command": sweep.command,
+        "cells_expected": sweep.cells_expected,
+        "floors_ms": sweep.floors_ms,
+        "started_unix_ns": sweep.started_unix_ns,
+        "ended_unix_ns": sweep.ended_unix_ns,
+        "cells": [_cell(result) for result in sweep.cells],
+    }
+    return json.dumps(_finite(document), indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"

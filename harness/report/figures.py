@@ -1,0 +1,348 @@
+"""Figures as inline SVG that takes its colours and its font from the page.
+
+Matplotlib draws with fixed stand-in colours, which become CSS variables afterwards, so that one
+figure serves the light and the dark page. Texts stay texts. The same input gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import warnings
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import matplotlib as mpl
+from markupsafe import Markup, escape
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
+
+from harness.report.format import ABSENT, MINUS, count, quantity
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from harness.report.view import CellView
+
+ECDF_POINTS = 200
+"""Points to which a distribution's line is thinned; its ends are always kept."""
+
+_INK, _MUTED, _LINE, _BAND, _PAPER, _ACCENT = "#010203", "#040506", "#070809", "#0a0b0c", "#0d0e0f", "#101112"
+_SERIES = tuple(f"#2021{index:02x}" for index in range(8))
+_VARIABLES = {
+    _INK: "--ink",
+    _MUTED: "--muted",
+    _LINE: "--line",
+    _BAND: "--band",
+    _PAPER: "--paper",
+    _ACCENT: "--accent",
+} | {colour: f"--s{index}" for index, colour in enumerate(_SERIES)}
+_MARKERS = {"autolog": "o", "manual": "s"}
+_MARKER_OTHER = "^"
+_LABEL_PX = 11.5
+_SETTINGS: Any = {
+    "font.family": "DejaVu Sans",
+    "font.size": _LABEL_PX,
+    "svg.fonttype": "none",
+    "path.simplify": False,
+    "axes.edgecolor": _LINE,
+    "axes.labelcolor": _MUTED,
+    "text.color": _INK,
+    "xtick.color": _LINE,
+    "ytick.color": _LINE,
+    "xtick.labelcolor": _MUTED,
+    "ytick.labelcolor": _MUTED,
+    "xtick.major.size": 0,
+    "ytick.major.size": 0,
+    "axes.unicode_minus": True,
+}
+
+
+class Box(NamedTuple):
+    """A rectangle in pixels, to keep labels off each other."""
+
+    left: float
+    bottom: float
+    right: float
+    top: float
+
+    def meets(self, other: Box) -> bool:
+        """Whether the two overlap."""
+        return (
+            self.left < other.right and other.left < self.right and self.bottom < other.top and other.bottom < self.top
+        )
+
+
+def _svg(figure: Figure, name: str, title: str, desc: str, tips: dict[str, str]) -> Markup:
+    """The figure's SVG for inlining: no prolog, no metadata, ids of its own, CSS colours, title and description.
+
+    ``tips`` maps ids of marks to the text that a pointer shows over them.
+    """
+    buffer = io.StringIO()
+    nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+    with mpl.rc_context({**_SETTINGS, "svg.hashsalt": name}):
+        figure.savefig(buffer, format="svg", transparent=True, metadata=nothing)
+    text = buffer.getvalue()
+    text = re.sub(r"\s*<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)
+    text = re.sub(r"<!--.*?-->\s*", "", text, flags=re.DOTALL)
+    used = set(re.findall(r"(?:url\(#|href=\"#)([^)\"]+)", text))
+    for mark, tip in tips.items():
+        text = text.replace(f'<g id="{mark}">', f"<g><title>{escape(tip)}</title>")
+    text = re.sub(r' id="([^"]+)"', lambda found: f' id="{name}-{found[1]}"' if found[1] in used else "", text)
+    text = re.sub(r"(url\(#|href=\"#)", rf"\g<1>{name}-", text)
+    text = re.sub(r"(font: [^;\"]*?[\d.]+px) [^;\"]+", r"\1 var(--sans)", text)
+    for colour, variable in _VARIABLES.items():
+        text = text.replace(colour, f"var({variable})")
+    box = re.search(r'viewBox="[^"]+"', text)
+    opening = (
+        f'<svg {box[0] if box else ""} role="img" aria-labelledby="{name}-title {name}-desc">'
+        f'<title id="{name}-title">{escape(title)}</title><desc id="{name}-desc">{escape(desc)}</desc>'
+    )
+    return Markup(re.sub(r"^<svg[^>]*>", lambda _: opening, text))  # noqa: S704 - our own SVG, every text escaped
+
+
+def _canvas(width_px: int, height_px: int, margins_px: tuple[int, int, int, int]) -> tuple[Figure, Axes]:
+    """A figure with one pair of axes; margins are left, right, bottom, top."""
+    left, right, bottom, top = margins_px
+    with mpl.rc_context(_SETTINGS):
+        figure = Figure(figsize=(width_px / 72, height_px / 72), dpi=72)
+        axes = figure.add_axes(
+            (
+                left / width_px,
+                bottom / height_px,
+                1 - (left + right) / width_px,
+                1 - (bottom + top) / height_px,
+            )
+        )
+    for side in ("left", "top", "right"):
+        axes.spines[side].set_visible(False)
+    axes.set_axisbelow(True)
+    return figure, axes
+
+
+def _say(figure: Figure, x: float, y: float, text: str, **style: Any) -> None:
+    """Put a text at a pixel of the figure, from its lower left; a dollar sign starts no formula."""
+    look = {"fontsize": _LABEL_PX, "color": _MUTED, **style}
+    figure.text(x / (figure.get_figwidth() * 72), y / (figure.get_figheight() * 72), text, parse_math=False, **look)
+
+
+# Cost against completeness ------------------------------------------------------------------
+
+
+class _Point(NamedTuple):
+    cell: CellView
+    x: float
+    y: float
+    low: float | None
+    high: float | None
+
+
+def _points(cells: list[CellView]) -> list[_Point]:
+    points = []
+    for cell in cells:
+        completeness, overhead = cell.result.completeness, cell.result.overhead
+        if completeness is None or overhead is None or completeness.recall is None:
+            continue
+        estimate = overhead.estimates.get("p50_ms")
+        if estimate is not None and estimate.value is not None:
+            points.append(_Point(cell, estimate.value, 100 * completeness.recall, estimate.low, estimate.high))
+    return points
+
+
+def _candidates(x: float, y: float, width: float, rises: tuple[int, ...]) -> list[tuple[Box, str]]:
+    """Places for a label around a point, the best first, each with its horizontal alignment."""
+    places = []
+    for rise in rises:
+        for align, left in (("left", x + 9), ("right", x - 9 - width), ("center", x - width / 2)):
+            if align == "center" and not rise:
+                continue
+            places.append((Box(left - 3, y + rise - 6, left + width + 3, y + rise + 7), align))
+    return places
+
+
+def _place_labels(figure: Figure, axes: Axes, points: list[_Point], colours: dict[str, str], *, names: bool) -> None:
+    """Label each point where it covers no other label or mark: number and name, else the number, else nothing."""
+    frame = axes.get_window_extent()
+    spots = [axes.transData.transform((point.x, point.y)) for point in points]
+    taken = [Box(x - 7, y - 7, x + 7, y + 7) for x, y in spots]
+    for point in points:
+        if point.low is not None and point.high is not None:
+            (left, y), (right, _) = axes.transData.transform([(point.low, point.y), (point.high, point.y)])
+            taken.append(Box(left, y - 2, right, y + 2))
+    width_px = figure.get_figwidth() * 72
+    for point, (x, y) in zip(points, spots, strict=True):
+        near = (0, 14, -14)
+        texts = [(f"{point.cell.number} {point.cell.strategy}", near)] if names else []
+        for text, rises in [*texts, (str(point.cell.number), (*near, 26, -26))]:
+            free = [
+                (box, align)
+                for box, align in _candidates(x, y, len(text) * _LABEL_PX * 0.58, rises)
+                if box.left > frame.x0 - 4
+                and box.right < width_px - 2
+                and frame.y0 < box.bottom
+                and box.top < frame.y1 + 8
+                and not any(box.meets(other) for other in taken)
+            ]
+            if free:
+                box, align = free[0]
+                anchor = {"left": box.left + 3, "right": box.right - 3, "center": (box.left + box.right) / 2}[align]
+                _say(figure, anchor, box.bottom + 2, text, ha=align, color=colours[point.cell.provider])
+                taken.append(box)
+                break
+
+
+def _scatter_axes(axes: Axes, points: list[_Point], floor_ms: float | None) -> None:
+    bounds = [bound for point in points for bound in (point.x, point.low, point.high) if bound is not None]
+    bounds += [0.0, *([floor_ms] if floor_ms is not None else [])]
+    span = (max(bounds) - min(bounds)) or 1.0
+    axes.set_xlim(min(bounds) - 0.06 * span, max(bounds) + 0.12 * span)
+    axes.set_ylim(0, 104)
+    axes.xaxis.set_major_locator(MaxNLocator(6))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{round(value, 6):g}".replace("-", MINUS)))
+    axes.yaxis.set_major_locator(FixedLocator([0, 25, 50, 75, 100]))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0f}%"))
+    axes.grid(axis="y", color=_LINE, linewidth=0.8)
+    axes.axvline(0, color=_MUTED, linewidth=0.8)
+    if floor_ms is not None:
+        axes.axvspan(-floor_ms, floor_ms, color=_BAND, linewidth=0)
+
+
+def _mark_id(point: _Point) -> str:
+    return f"mark{point.cell.number}"
+
+
+def _draw_point(axes: Axes, point: _Point, colour: str) -> None:
+    """The interval as a bar and the cell as a mark, hollow if its latency got no verdict."""
+    overhead = point.cell.result.overhead
+    is_judged = overhead is not None and overhead.verdict != "not judged"
+    if point.low is not None and point.high is not None:
+        axes.plot([point.low, point.high], [point.y, point.y], color=colour, linewidth=2, alpha=0.55)
+    (mark,) = axes.plot(
+        [point.x],
+        [point.y],
+        marker=_MARKERS.get(point.cell.result.cell.tracing, _MARKER_OTHER),
+        markersize=9,
+        markerfacecolor=colour if is_judged else _PAPER,
+        markeredgecolor=colour,
+        markeredgewidth=1.8,
+        linestyle="none",
+        clip_on=False,
+        zorder=3,
+    )
+    mark.set_gid(_mark_id(point))
+
+
+def cost_against_completeness(
+    cells: list[CellView], colours: dict[str, int], name: str, width_px: int = 760
+) -> Markup | None:
+    """Added p50 with its interval (x) against recall (y); ``None`` if no cell has both.
+
+    ``colours`` gives each provider its colour's index. A hollow mark is a cell whose latency
+    got no verdict; the band is the largest A/A floor of these cells.
+    """
+    points = _points(cells)
+    if not points:
+        return None
+    narrow = width_px < 500
+    height = 300 if narrow else 400
+    floors = [cell.floor_ms for cell in cells if cell.floor_ms is not None]
+    shades = {provider: _SERIES[index % len(_SERIES)] for provider, index in colours.items()}
+    figure, axes = _canvas(width_px, height, (44, 8, 46, 30))
+    with mpl.rc_context(_SETTINGS), warnings.catch_warnings():
+        # Names may use letters that the font for measuring lacks; the page's fonts have them.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        _scatter_axes(axes, points, max(floors, default=None))
+        tips = {}
+        for point in points:
+            _draw_point(axes, point, shades[point.cell.provider])
+            recall, added = point.cell.shown["recall"].text, point.cell.shown["added"].text
+            tips[_mark_id(point)] = f"{point.cell.number} {point.cell.name}: recall {recall}, added p50 {added}"
+        _place_labels(figure, axes, points, shades, names=not narrow)
+        _say(figure, 2, height - 14, "recall", color=_INK)
+        _say(figure, width_px - 8, 8, "added p50 a call, ms", ha="right", color=_INK)
+        desc = "; ".join(tips.values())
+        return _svg(figure, name, "Added median latency against recall", desc, tips)
+
+
+# Distributions ------------------------------------------------------------------------------
+
+
+def thin(values: list[float], points: int = ECDF_POINTS) -> list[tuple[float, float]]:
+    """An empirical distribution as (value, share at or below it), thinned to so many points."""
+    ordered = sorted(values)
+    last = len(ordered) - 1
+    ranks = range(last + 1) if last < points else sorted({round(step * last / (points - 1)) for step in range(points)})
+    return [(ordered[rank], (rank + 1) / len(ordered)) for rank in ranks]
+
+
+def _arm(cell: CellView, arm: str) -> list[float]:
+    return [value for part in cell.result.latencies if part.arm == arm for value in part.latency_ms]
+
+
+def _latency_range(cells: list[CellView]) -> tuple[float, float] | None:
+    """Least and greatest latency of all cells, so that they can share a scale."""
+    values = [value for cell in cells for arm in ("baseline", "strategy") for value in _arm(cell, arm)]
+    return (min(values), max(values)) if values else None
+
+
+def _log_ticks(low: float, high: float, most: int) -> list[float]:
+    every = [digit * 10.0**power for power in range(-4, 7) for digit in (1, 2, 5) if low <= digit * 10.0**power <= high]
+    for keep in (every, [tick for tick in every if f"{tick:e}"[0] != "2"], [t for t in every if f"{t:e}"[0] == "1"]):
+        if len(keep) <= most:
+            return keep
+    return every[:: len(every) // most + 1]
+
+
+def _latency_axis(axes: Axes, span: tuple[float, float]) -> str:
+    """Scale the axis of latencies; it is logarithmic where a line could not show both ends."""
+    low, high = span
+    if low > 0 and high / low > 8:
+        axes.set_xscale("log")
+        axes.set_xlim(low * 0.9, high * 1.1)
+        axes.xaxis.set_major_locator(FixedLocator(_log_ticks(low * 0.9, high * 1.1, 6)))
+        axes.xaxis.set_minor_locator(NullLocator())
+        scale = "logarithmic"
+    else:
+        room = (high - low) * 0.04 or 0.5
+        axes.set_xlim(low - room, high + room)
+        axes.xaxis.set_major_locator(MaxNLocator(5))
+        scale = "linear"
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{round(value, 6):g}"))
+    return scale
+
+
+def latency_distribution(cell: CellView, span: tuple[float, float], name: str) -> Markup | None:
+    """The share of calls at or below a latency, strategy (solid) and baseline (dashed); ``None`` without latencies."""
+    arms = {arm: _arm(cell, arm) for arm in ("baseline", "strategy")}
+    if not any(arms.values()):
+        return None
+    width, height = 300, 184
+    figure, axes = _canvas(width, height, (38, 10, 34, 12))
+    looks = {"baseline": (_MUTED, (0, (4, 2.5)), 1.5), "strategy": (_ACCENT, "-", 2.0)}
+    with mpl.rc_context(_SETTINGS):
+        scale = _latency_axis(axes, span)
+        axes.set_ylim(0, 1.02)
+        axes.yaxis.set_major_locator(FixedLocator([0, 0.5, 1]))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0%}"))
+        axes.grid(color=_LINE, linewidth=0.8)
+        told = []
+        for arm, values in arms.items():
+            if not values:
+                told.append(f"{arm}: {ABSENT}")
+                continue
+            line = thin(values)
+            colour, dashes, thickness = looks[arm]
+            xs, shares = [line[0][0], *(x for x, _ in line)], [0.0, *(share for _, share in line)]
+            axes.plot(xs, shares, color=colour, linestyle=dashes, linewidth=thickness, drawstyle="steps-post")
+            middle = next(x for x, share in line if share >= 0.5)
+            told.append(f"{arm}: {count(len(values), 'call')}, half of them within {quantity(middle, 'ms')}")
+        _say(figure, width - 10, 4, f"ms, {scale}", ha="right", fontsize=10.5)
+        return _svg(figure, name, f"Latencies of {cell.name}", f"{'; '.join(told)}.", {})
+
+
+def distributions(cells: list[CellView], name: str) -> list[tuple[CellView, Markup]]:
+    """One small figure for each of the cells that has latencies, all on one scale."""
+    span = _latency_range(cells)
+    if span is None:
+        return []
+    drawn = [(cell, latency_distribution(cell, span, f"{name}-{cell.number}")) for cell in cells]
+    return [(cell, figure) for cell, figure in drawn if figure is not None]

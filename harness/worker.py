@@ -1,0 +1,357 @@
+"""One arm in one process: ``python -P -m harness.worker``, steered over standard input and output.
+
+The process imports records, errors, its provider and its strategy, and nothing else of the
+project; the ``none`` arm therefore never imports MLflow, whose weight is part of the price of
+tracing. It answers each command line (JSON) with one line (JSON); in the completeness pass a
+line a call comes before the answer.
+
+Whatever an SDK prints goes to standard error, because standard output is the protocol's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import resource
+import sys
+import time
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from harness.errors import HarnessError, InputError
+from harness.processes import allowed_cpus, die_with_parent
+from harness.prompts import Sample
+from harness.providers.callid import CALL_ID
+from harness.records import CALL_ID_METADATA, Arm, Block, Call, CallId, Pass, Record
+from harness.targets import load_target
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from typing import TextIO
+
+    from harness.providers import Provider
+    from harness.tracing import Strategy
+
+WORKER_NAME = "harness-worker-{cell}"
+"""What MLflow stores as a trace's source name; by it even a trace without a call id is found."""
+
+
+class WorkerSetup(Record):
+    """All that a worker has to know; its first line of input.
+
+    Attributes:
+        role: The pass that it works for.
+        cell: The cell's id.
+        fork: Index of the fork.
+        arm: Its side of the comparison.
+        base_url: The gateway's URL for the backend's dialect.
+        api_key: What the SDK is given; the gateway holds the real key.
+        tracking_uri: Where the strategy sends traces; ``None`` for an arm without a store.
+        experiment: Name of the MLflow experiment.
+        store_path: The SQLite file behind ``tracking_uri`` in the timing pass; its last write
+            marks the end of a drain.
+        prime_calls: Calls made before the arm reports ready, so that lazy imports and the
+            first connection are no part of what is timed.
+    """
+
+    role: Pass
+    cell: str
+    fork: int
+    arm: Arm
+    provider_target: str
+    backend: str
+    model: str
+    base_url: str
+    api_key: str
+    timeout_s: float
+    strategy_target: str
+    style: str
+    depth: str
+    tracking_uri: str | None = None
+    experiment: str | None = None
+    store_path: str | None = None
+    samples: tuple[Sample, ...]
+    prime_calls: int = 0
+
+
+class _Timed(NamedTuple):
+    """What one call did: clock readings, and its value, chunks or exception."""
+
+    start_unix_ns: int
+    start_ns: int
+    end_ns: int
+    first_chunk_ns: int | None
+    value: Any
+    chunks: list[Any] | None
+    error: Exception | None
+
+
+class Worker:
+    """One arm: the application loop around one provider under one strategy."""
+
+    def __init__(self, setup: WorkerSetup) -> None:
+        self.setup = setup
+        begun_ns = time.perf_counter_ns()
+        self.strategy: Strategy = load_target(setup.strategy_target)(style=setup.style, depth=setup.depth)
+        self.provider: Provider = load_target(setup.provider_target)(
+            base_url=setup.base_url,
+            backend=setup.backend,
+            model=setup.model,
+            api_key=setup.api_key,
+            timeout_s=setup.timeout_s,
+        )
+        self.strategy.install(self.provider, setup.tracking_uri, setup.experiment)
+        self.complete = self.strategy.complete(self.provider.complete)
+        self.stream = self.strategy.stream(self.provider.stream)
+        self.import_ns = time.perf_counter_ns() - begun_ns
+        self.requests = [(sample, self.provider.request(sample)) for sample in setup.samples]
+        self.calls_made = 0
+        self.store_before_bytes = self._store_size_bytes()
+        self.measured_from_cpu_ns: int | None = None
+
+    def call_id(self, repetition: int, sample: Sample) -> str:
+        """The id of a call of this arm."""
+        setup = self.setup
+        return str(CallId(setup.cell, setup.role, setup.fork, setup.arm, repetition, sample.id))
+
+    def call(self, sample: Sample, request: dict[str, Any], call_id: str) -> _Timed:
+        """Make one call as an application would, and read the clocks around it.
+
+        An exception of the SDK is a result; whatever is not an ``Exception`` ends the worker.
+        """
+        token = CALL_ID.set(call_id)
+        first_chunk_ns: int | None = None
+        value: Any = None
+        chunks: list[Any] | None = None
+        error: Exception | None = None
+        start_unix_ns = time.time_ns()
+        start_ns = time.perf_counter_ns()
+        try:
+            if sample.stream:
+                chunks = []
+                for chunk in self.stream(**request):
+                    if first_chunk_ns is None:
+                        first_chunk_ns = time.perf_counter_ns()
+                    chunks.append(chunk)
+            else:
+                value = self.complete(**request)
+        except Exception as caught:  # noqa: BLE001  # any exception of any SDK is the call's outcome
+            error = caught
+        end_ns = time.perf_counter_ns()
+        CALL_ID.reset(token)
+        self.calls_made += 1
+        return _Timed(start_unix_ns, start_ns, end_ns, first_chunk_ns, value, chunks, error)
+
+    def completeness(self) -> Iterator[Call]:
+        """Send each sample once, each trace tied to its call by metadata."""
+        for repetition, (sample, request) in enumerate(self.requests):
+            call_id = self.call_id(repetition, sample)
+            metadata = {
+                CALL_ID_METADATA: call_id,
+                "harness.cell": self.setup.cell,
+                "harness.sample": sample.id,
+            }
+            with self.strategy.attribute(metadata):
+                timed = self.call(sample, request, call_id)
+            yield self._call_record(call_id, sample, timed)
+
+    def _call_record(self, call_id: str, sample: Sample, timed: _Timed) -> Call:
+        text, value_type = None, None
+        if timed.error is None:
+            answer = (
+                self.provider.answer(timed.value) if timed.chunks is None else self.provider.stream_answer(timed.chunks)
+            )
+            text = answer.text
+            shown = timed.value if timed.chunks is None else (timed.chunks[0] if timed.chunks else None)
+            value_type = _type_name(type(shown))
+        return Call(
+            call_id=call_id,
+            sample_id=sample.id,
+            stream=sample.stream,
+            start_unix_ns=timed.start_unix_ns,
+            start_ns=timed.start_ns,
+            end_ns=timed.end_ns,
+            first_chunk_ns=timed.first_chunk_ns,
+            chunk_count=None if timed.chunks is None else len(timed.chunks),
+            outcome="ok" if timed.error is None else "error",
+            prompt=_prompt_text(sample),
+            expected=sample.expected,
+            text=text,
+            value_type=value_type,
+            error_type=None if timed.error is None else _type_name(type(timed.error)),
+            error_message=None if timed.error is None else str(timed.error),
+        )
+
+    def prime(self) -> None:
+        """Make the first calls, which pay for lazy imports and connections, and drain."""
+        for index in range(self.setup.prime_calls):
+            sample, request = self.requests[index % len(self.requests)]
+            self.call(sample, request, self.call_id(index, sample))
+        self.strategy.drain()
+
+    def block(self, command: dict[str, Any]) -> dict[str, Any]:
+        """Run one block: ``order`` lists indexes of samples, ``period_ns`` is 0 for back to back."""
+        kind = command["kind"]
+        first_repetition: int = command["first_repetition"]
+        period_ns: int = command["period_ns"]
+        cpu_before_ns = time.process_time_ns()
+        if kind == "measured" and self.measured_from_cpu_ns is None:
+            self.measured_from_cpu_ns = cpu_before_ns
+        order: list[int] = command["order"]
+        plan = [
+            (*self.requests[index], self.call_id(first_repetition + offset, self.requests[index][0]))
+            for offset, index in enumerate(order)
+        ]
+        results: list[_Timed] = []
+        due_ns = time.perf_counter_ns()
+        for sample, request, call_id in plan:
+            wait_ns = due_ns - time.perf_counter_ns()
+            if wait_ns > 0:
+                time.sleep(wait_ns / 1e9)
+            # The SDK's values are let go: keeping them would grow the heap that the collector walks.
+            timed = self.call(sample, request, call_id)._replace(value=None, chunks=None)
+            results.append(timed)
+            due_ns = max(due_ns, timed.start_ns) + period_ns
+        block = Block(
+            fork=self.setup.fork,
+            arm=self.setup.arm,
+            kind=kind,
+            block=command["block"],
+            position=command["position"],
+            first_repetition=first_repetition,
+            sample_ids=tuple(sample.id for sample, _, _ in plan),
+            start_ns=tuple(timed.start_ns for timed in results),
+            latency_ns=tuple(timed.end_ns - timed.start_ns for timed in results),
+            first_chunk_ns=tuple(
+                None if timed.first_chunk_ns is None else timed.first_chunk_ns - timed.start_ns for timed in results
+            ),
+            errors=tuple(
+                None if timed.error is None else f"{_type_name(type(timed.error))}: {timed.error}" for timed in results
+            ),
+            cpu_ns=time.process_time_ns() - cpu_before_ns,
+        )
+        return {"block": block.model_dump()}
+
+    def drain(self) -> dict[str, Any]:
+        """Drain and say when: how long the caller waited, and when the store was last written."""
+        begun_ns = time.perf_counter_ns()
+        self.strategy.drain()
+        ended_ns = time.perf_counter_ns()
+        return {
+            "drain_ns": ended_ns - begun_ns,
+            "last_write_ns": self._last_write_ns(),
+            "cpu_ns": None if self.measured_from_cpu_ns is None else time.process_time_ns() - self.measured_from_cpu_ns,
+        }
+
+    def finish(self) -> dict[str, Any]:
+        """The arm's totals, after its last drain."""
+        after_bytes = self._store_size_bytes()
+        return {
+            "calls_made": self.calls_made,
+            "expected_traces": self.calls_made if self.strategy.expects_traces else 0,
+            "stored_bytes": None
+            if after_bytes is None or self.store_before_bytes is None
+            else after_bytes - self.store_before_bytes,
+            "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+            "cpus": allowed_cpus(),
+        }
+
+    def _store_files(self) -> list[Path]:
+        if self.setup.store_path is None:
+            return []
+        return [Path(self.setup.store_path + suffix) for suffix in ("", "-wal", "-journal")]
+
+    def _store_size_bytes(self) -> int | None:
+        if self.setup.store_path is None:
+            return None
+        return sum(path.stat().st_size for path in self._store_files() if path.exists())
+
+    def _last_write_ns(self) -> int | None:
+        """When the store was last written, on the monotonic clock; ``None`` without a store.
+
+        A flush waits up to a second for nothing (its consumer sleeps on an empty queue), so its
+        end says little; the file's modification time does, to a tick of the kernel (4 ms).
+        """
+        times: list[int] = []
+        for path in self._store_files():
+            with contextlib.suppress(FileNotFoundError):
+                times.append(path.stat().st_mtime_ns)
+        if not times:
+            return None
+        return max(times) - time.time_ns() + time.perf_counter_ns()
+
+
+def _type_name(kind: type) -> str:
+    return f"{kind.__module__}.{kind.__qualname__}"
+
+
+def _prompt_text(sample: Sample) -> str:
+    content = sample.messages[-1].get("content", "")
+    return content if isinstance(content, str) else json.dumps(content, ensure_ascii=False)
+
+
+def _send(out: TextIO, message: dict[str, Any]) -> None:
+    out.write(json.dumps(message, default=str) + "\n")
+    out.flush()
+
+
+def _serve(out: TextIO, lines: Iterator[str]) -> None:
+    """Set up from the first line, then obey the others until ``finish`` or the end of input."""
+    try:
+        setup = WorkerSetup.model_validate_json(next(lines))
+    except StopIteration:
+        return
+    sys.argv[0] = WORKER_NAME.format(cell=setup.cell)
+    worker = Worker(setup)
+    worker.prime()
+    _send(
+        out,
+        {
+            "ready": True,
+            "import_ns": worker.import_ns,
+            "source": worker.strategy.source(),
+            "expects_traces": worker.strategy.expects_traces,
+        },
+    )
+    commands: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
+        "block": worker.block,
+        "drain": lambda _: worker.drain(),
+        "finish": lambda _: worker.finish(),
+    }
+    for line in lines:
+        command = json.loads(line)
+        if command["op"] == "completeness":
+            for call in worker.completeness():
+                _send(out, {"call": call.model_dump()})
+            _send(out, {"done": True})
+        else:
+            _send(out, commands[command["op"]](command))
+        if command["op"] == "finish":
+            worker.provider.close()
+            return
+
+
+def main(arguments: Sequence[str] = ()) -> None:
+    """Run one worker to its end."""
+    del arguments
+    die_with_parent()
+    out = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    try:
+        _serve(out, iter(sys.stdin.readline, ""))
+    except HarnessError as error:
+        _send(out, {"error": str(error), "input": isinstance(error, InputError)})
+    except Exception as error:  # noqa: BLE001  # the parent turns it into the cell's reason
+        traceback.print_exc()
+        _send(out, {"error": f"{type(error).__name__}: {error}".splitlines()[0], "input": False})
+    sys.stderr.flush()
+    out.flush()
+    # Everything was drained on command. What interpreters and SDKs do at exit would only cost
+    # time, and a second flush could hide what the drain had lost.
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from harness.cli import main
+from harness.cli.compose import compose_cells, options
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Callable
+    from pathlib import Path
+
+
+@pytest.mark.parametrize(
+    ("arguments", "offender", "options_named"),
+    [
+        ("provider=foo", "'foo'", "custom, langchain, mistralai, openai"),
+        ("tracing=foo", "'foo'", "autolog, custom, manual, none"),
+        ("measure=fast", "'fast'", "quick, rigorous, standard"),
+        ("endpoint=foo", "'foo'", "mistral, openai, simulator, url"),
+        ("store=foo", "'foo'", "server, sqlite"),
+        ("prompts=foo", "'foo'", "chat, short, stream"),
+        ("provider.bogus=1", "'bogus' in provider", "backend, model, name, target"),
+        ("bogus=1", "'bogus'", "endpoint, measure, prompts, provider, runtime, seed, store, tracing"),
+        ("+bogus=1", "'bogus'", "endpoint, measure, prompts, provider, runtime, seed, store, tracing"),
+        ("+provider.bogus=1", "'bogus' in provider", "backend, model, name, target"),
+        ("seed=abc", "seed", "Integer"),
+        ("~seed", "seed has no value", "seed=VALUE"),
+        ("measure.forks=0", "measure.forks=0", "below 1"),
+        ("tracing=manual tracing.style=foo", "'foo' in tracing.style", "context, decorator, wrapper"),
+        ("tracing=manual tracing.depth=foo", "'foo' in tracing.depth", "careful, plain"),
+        ("provider=langchain provider.backend=foo", "'foo' in provider.backend", "mistralai, openai"),
+        ("provider.backend=mistralai", "provider.backend=mistralai", "langchain"),
+        ("provider=openai,mistralai", "asks for several cells", "put -m first"),
+        ("-m provider=openai,foo", "'foo'", "custom, langchain, mistralai, openai"),
+        ("provider=[a", "'provider=[a'", "KEY=VALUE"),
+        ("provider=custom", "provider.target has no value", "provider.target=VALUE"),
+        ("provider=custom provider.target=nope.py:X", "nope.py", "no file"),
+        ("provider=custom provider.target=nopackage.mod:X", "'nopackage'", "no package"),
+        ("provider=custom provider.target=foo", "'foo'", "package.module:Class"),
+        ("endpoint=url", "endpoint.base_url", "http://127.0.0.1:8000/v1"),
+        ("endpoint=url endpoint.base_url=foo", "'foo' is not a URL", "http://127.0.0.1:8000/v1"),
+        ("provider=mistralai endpoint=openai", "endpoint=openai", "endpoint=simulator"),
+        ("endpoint.latency.kind=foo", "'foo'", "fixed, lognormal, none"),
+        ("prompts.path=nope.jsonl", "nope.jsonl", "no such file"),
+        ("prompts.limit=0", "prompts.limit", "at least 1"),
+        ("store=server", "store.uri has no value", "store.uri=VALUE"),
+        ("frobnicate", "unknown verb 'frobnicate'", "report"),
+        ("--frob", "unknown flag '--frob'", "--help"),
+    ],
+)
+def test_bad_input_is_refused_in_one_sentence(
+    arguments: str, offender: str, options_named: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The message is one line that names the offender and the options; the exit status is 2."""
+    status = main(arguments.split())
+    printed = capsys.readouterr()
+    assert status == 2
+    assert printed.out == ""
+    assert printed.err.count("\n") == 1
+    assert offender in printed.err
+    assert options_named in printed.err
+
+
+def test_a_missing_key_names_its_variable(harness: Callable[..., subprocess.CompletedProcess[str]]) -> None:
+    """A cloud endpoint without its key is refused before anything runs, naming the environment variable."""
+    done = harness("endpoint=openai", OPENAI_API_KEY="")
+    assert done.returncode == 2
+    assert "OPENAI_API_KEY" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("uri", ["http://127.0.0.1:9", "sqlite:////nowhere/at/all/mlflow.db"])
+def test_a_store_that_cannot_be_used_is_named(
+    uri: str, harness: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    """A store that does not answer, or lies where nobody can write, is refused with its URI."""
+    done = harness(f"store.uri={uri}")
+    assert done.returncode == 2
+    assert uri in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_file_that_is_no_database_is_refused(
+    harness: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    """A store that is another kind of file is refused, and the file stays as it is."""
+    path = tmp_path / "notes.db"
+    path.write_text("not a database")
+    done = harness(f"store.uri=sqlite:///{path}")
+    assert done.returncode == 2
+    assert "not a SQLite database" in done.stderr
+    assert path.read_text() == "not a database"
+
+
+def test_help_names_every_group_and_option(capsys: pytest.CaptureFixture[str]) -> None:
+    """The help lists each group with its options, and an example."""
+    assert main(["--help"]) == 0
+    printed = capsys.readouterr().out
+    for group, names in options().items():
+        assert f"{group:<10} {', '.join(names)}" in printed
+    assert "harness -m provider=openai,mistralai,langchain tracing=none,manual,autolog" in printed
+
+
+def test_a_sweep_is_expanded_in_hydras_order() -> None:
+    """Nine cells come from three providers and three strategies, the last group fastest."""
+    cells = compose_cells(["provider=openai,mistralai,langchain", "tracing=none,manual,autolog"], multirun=True)
+    assert [(cell.provider.name, cell.tracing.name) for cell in cells] == [
+        (provider, tracing)
+        for provider in ("openai", "mistralai", "langchain")
+        for tracing in ("none", "manual", "autolog")
+    ]
+
+
+def test_style_has_no_effect_where_there_is_none() -> None:
+    """A style set for a sweep over all strategies stays with manual tracing."""
+    cells = compose_cells(
+        ["tracing=none,manual,autolog", "tracing.style=context", "tracing.depth=careful"], multirun=True
+    )
+    assert [(cell.tracing.style, cell.tracing.depth) for cell in cells] == [("", ""), ("context", "careful"), ("", "")]

@@ -1,0 +1,55 @@
+"""Fixtures that every test may use: a quiet environment, and a migrated store to copy."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from harness.processes import QUIET_ENVIRONMENT, python_module
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+# Before anything imports MLflow: it reads some of these then.
+os.environ.update(QUIET_ENVIRONMENT)
+
+
+@pytest.fixture(scope="session")
+def migrated_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated SQLite store; a fresh one would take seconds in every test."""
+    from harness.tracking import make_template
+
+    path = tmp_path_factory.mktemp("template") / "template.db"
+    make_template(path)
+    return path
+
+
+@pytest.fixture
+def store_uri(migrated_store: Path, tmp_path: Path) -> str:
+    """The URI of a fresh store of the test's own."""
+    path = tmp_path / "mlflow.db"
+    shutil.copyfile(migrated_store, path)
+    return f"sqlite:///{path}"
+
+
+@pytest.fixture
+def harness(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run the command line in a folder of the test's own, as a person would."""
+
+    def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            python_module("harness", *arguments),
+            cwd=tmp_path,
+            env={**os.environ, "COLUMNS": "200", **environment},
+            capture_output=True,
+            text=True,
+            timeout=200,
+            check=False,
+        )
+
+    return run
