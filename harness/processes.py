@@ -56,8 +56,10 @@ def die_with_parent() -> None:
 
 
 def child_environment(**extra: str) -> dict[str, str]:
-    """The environment for a child: quiet, and knowing its parent."""
-    return {**os.environ, **QUIET_ENVIRONMENT, PARENT_VARIABLE: str(os.getpid()), **extra}
+    """The environment for a child: quiet, knowing its parent, and past any proxy on the way to loopback."""
+    direct = ",".join(filter(None, [os.environ.get("NO_PROXY") or os.environ.get("no_proxy"), "127.0.0.1,localhost"]))
+    own = {PARENT_VARIABLE: str(os.getpid()), "NO_PROXY": direct, "no_proxy": direct}
+    return {**os.environ, **QUIET_ENVIRONMENT, **own, **extra}
 
 
 def python_module(module: str, *arguments: str) -> list[str]:

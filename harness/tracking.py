@@ -257,16 +257,15 @@ class Store:
 
     def _evaluate(self, run_id: str, result: CellResult, prompts: PromptSet) -> None:
         """Log the table of prompts, outputs and targets with a score a row, and the prompt set as the input."""
-        table = pd.DataFrame(
-            {
-                "sample": [row.sample_id for row in result.rows],
-                "prompt": [row.prompt for row in result.rows],
-                "output": [row.output or "" for row in result.rows],
-                "expected": [row.expected or "" for row in result.rows],
-                "error": [row.error or "" for row in result.rows],
-                "trace": [row.trace_id or "" for row in result.rows],
-            }
-        )
+        columns: dict[str, list[str]] = {
+            "sample": [row.sample_id for row in result.rows],
+            "prompt": [row.prompt for row in result.rows],
+            "expected": [row.expected or "" for row in result.rows],
+            "output": [row.output or "" for row in result.rows],
+        }
+        if any(row.error for row in result.rows):
+            columns["error"] = [row.error or "" for row in result.rows]
+        table = pd.DataFrame(columns)
         samples = pd.DataFrame(
             {
                 "id": [sample.id for sample in prompts.samples],

@@ -41,14 +41,14 @@ def store_uri(migrated_store: Path, tmp_path: Path) -> str:
 def harness(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Run the command line in a folder of the test's own, as a person would."""
 
-    def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    def run(*arguments: str, timeout_s: float = 200.0, **environment: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             python_module("harness", *arguments),
             cwd=tmp_path,
             env={**os.environ, "COLUMNS": "200", **environment},
             capture_output=True,
             text=True,
-            timeout=200,
+            timeout=timeout_s,
             check=False,
         )
 

@@ -298,7 +298,7 @@ def test_damaged_files_load_or_are_refused_with_their_place(
     path = tmp_path / f"set{suffix}"
     refused = 0
     for index in range(FILES_A_KIND):
-        damaged = damage(random.Random(f"{SEED} {index}"))  # noqa: S311 - damage, not secrets
+        damaged = damage(random.Random(f"{SEED} {index}"))
         path.write_bytes(damaged.data)
         try:
             prompts = load_prompts(path)

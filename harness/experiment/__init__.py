@@ -7,6 +7,8 @@ records; the analyses read those records and nothing else.
 from __future__ import annotations
 
 import contextlib
+import os
+import re
 import time
 import uuid
 from dataclasses import asdict
@@ -16,7 +18,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from harness.checks import endpoint_key
 from harness.config import DEFAULT_MODELS, HarnessConfig
-from harness.errors import CellError, HarnessError, InputError
+from harness.errors import CellError, HarnessError, InputError, UnattributedError
 from harness.experiment.analysis import analyse_cell
 from harness.experiment.arm import ArmProcess
 from harness.experiment.timing import ArmPlan, TimingPass, TimingPlan
@@ -24,10 +26,11 @@ from harness.gateway.process import Gateway
 from harness.gateway.settings import GatewayConfig
 from harness.machine import package_versions, this_machine
 from harness.overhead import analyse, precision_reached
-from harness.processes import WorkFolder, split_cpus
+from harness.processes import WorkFolder, split_cpus, timing_lock
 from harness.prompts import PromptSet, resolve_prompts
 from harness.records import (
     Call,
+    CallId,
     CellRecord,
     CellRecords,
     Dialect,
@@ -40,11 +43,15 @@ from harness.tracking import CELL_TAG, KIND_TAG, SWEEP_TAG, Ending, Store, make_
 from harness.worker import WORKER_NAME, WorkerSetup
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from harness.experiment.progress import Progress
+    from harness.records import Block
     from harness.results import CellResult
 
 DIALECTS: dict[str, Dialect] = {"openai": "openai", "mistralai": "mistral"}
 ENDINGS: dict[str, Ending] = {"ok": "FINISHED", "failed": "FAILED", "interrupted": "KILLED"}
+_SECRET = re.compile("TOKEN|PASSWORD|SECRET|KEY|HEADERS|CREDENTIAL|USERNAME")
 PLACEHOLDER_KEY = "held-by-the-gateway"
 """What SDKs are given as their key: the gateway puts the real one in its place."""
 
@@ -130,6 +137,9 @@ class _Cell:
     def run(self) -> None:
         """Both passes, with one gateway for the cell."""
         with WorkFolder() as folder, contextlib.ExitStack() as ending:
+            if self.config.measure.timing:
+                # Held from the start: another cell's imports would disturb a timing as much as its calls.
+                ending.enter_context(timing_lock(self._say_waiting))
             exchanges = folder.path / "exchanges.jsonl"
             self.progress.stage("starting the gateway")
             gateway = Gateway.start(self._gateway_config(exchanges), cpus=self.gateway_cpus)
@@ -145,6 +155,9 @@ class _Cell:
             if self.timing is not None:
                 self.timing.run(self._precise_enough)
         self._check_attribution()
+
+    def _say_waiting(self) -> None:
+        self.progress.note("another timing runs on this machine; waiting for it")
 
     def _gateway_config(self, records_path: Path) -> GatewayConfig:
         endpoint = self.config.endpoint
@@ -233,11 +246,27 @@ class _Cell:
             self.exchanges = tuple(read_jsonl(path, Exchange))
 
     def _check_attribution(self) -> None:
-        """Hold the number of timed exchanges against the timed calls: a hole in the truth fails the cell."""
+        """Hold the exchanges against the calls: a hole in the ground truth fails the cell.
+
+        Raises:
+            UnattributedError: If an exchange has no call id.
+            CellError: If a timed call that went well has no exchange.
+        """
         known = {exchange.call_id for exchange in self.exchanges}
         if None in known:
             count = sum(exchange.call_id is None for exchange in self.exchanges)
-            raise CellError(f"unattributed: {count} exchanges reached the gateway without a call id")
+            raise UnattributedError(f"unattributed: {count} exchanges reached the gateway without a call id")
+        blocks = () if self.timing is None else self.timing.blocks
+        silent = sum(call_id not in known for block in blocks for call_id in self._timed_ids(block))
+        if silent:
+            raise CellError(f"{silent} timed calls went well, but no request of theirs reached the gateway")
+
+    def _timed_ids(self, block: Block) -> Iterator[str]:
+        """The call ids of a block's calls that went well."""
+        for offset, (sample, error) in enumerate(zip(block.sample_ids, block.errors, strict=True)):
+            if error is None:
+                repetition = block.first_repetition + offset
+                yield str(CallId(self.cell_id, "timing", block.fork, block.arm, repetition, sample))
 
     def records(self) -> CellRecords:
         """Everything that was recorded so far."""
@@ -285,7 +314,20 @@ def public_config(config: HarnessConfig) -> dict[str, Any]:
     for group, key in (("store", "uri"), ("endpoint", "base_url")):
         if plain[group][key]:
             plain[group][key] = without_password(plain[group][key])
+    plain["environment"] = measured_environment()
     return plain
+
+
+def measured_environment() -> dict[str, str]:
+    """Variables of the environment that change what is measured: MLflow's and OpenTelemetry's switches.
+
+    Names that may hold a secret are recorded as being set, without their value.
+    """
+    return {
+        name: "[set]" if _SECRET.search(name) or "@" in value else value
+        for name, value in sorted(os.environ.items())
+        if name.startswith(("MLFLOW_", "OTEL_"))
+    }
 
 
 def without_password(url: str) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from harness.experiment.arm import ArmProcess
 from harness.experiment.plan import ARMS, arm_order, block_plans, sample_order
-from harness.processes import pinned, split_cpus, timing_lock
+from harness.processes import pinned, split_cpus
 from harness.records import Arm, ArmRun, Block
 from harness.tracking import TEMPLATE_EXPERIMENT, count_traces
 
@@ -150,8 +150,7 @@ class TimingPass:
             for state in self._states():
                 state.process.wait_ready()
                 self.progress.step()
-            with timing_lock(lambda: self.progress.note("another timing runs on this machine; waiting for it")):
-                done += self._run_waiting(enough, done)
+            done += self._run_waiting(enough, done)
 
     def _run_waiting(self, enough: Callable[[], bool], done: int) -> int:
         """Run all forks whose processes are ready; returns how many were run."""

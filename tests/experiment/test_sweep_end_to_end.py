@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 import subprocess
 import time
@@ -427,6 +428,33 @@ def temporary(tmp_path: Path) -> Iterator[Path]:
 
 def left_over(folder: Path) -> list[Path]:
     return [path for path in folder.iterdir() if path.name.startswith("harness-")]
+
+
+@pytest.mark.calibration
+@pytest.mark.timeout(1800)
+def test_killing_the_parent_at_random_moments_leaves_nothing(tmp_path: Path, temporary: Path) -> None:
+    """Ten times kill -9 at a random moment: nothing runs on, no folder is left, finished cells stay."""
+    moments = random.Random(7)
+    for attempt in range(10):
+        folder = tmp_path / str(attempt)
+        folder.mkdir()
+        process = command_line(folder, "-m", "tracing=none,autolog", "prompts=short", *TINY)
+        time.sleep(moments.uniform(1, 45))
+        below = descendants(process.pid)
+        process.kill()
+        _, said = process.communicate()
+        for _ in range(200):
+            if not alive(below) and not left_over(temporary):
+                break
+            time.sleep(0.05)
+        assert not alive(below)
+        assert not left_over(temporary)
+        finished = said.count(": ok")
+        if "cell 1/2" in said:
+            found = read(folder, subprocess.CompletedProcess([], 0, "", ""))
+            ended = [run for run in found.cells if run.info.status == "FINISHED"]
+            assert len(ended) >= finished
+            assert all(found.records(run).calls for run in ended)
 
 
 @pytest.mark.parametrize("moment", ["completeness", "timing, fork 1"])

@@ -198,7 +198,7 @@ def completeness(spec: Spec, index: int) -> CompletenessResult:
 
 
 def _estimate(name: str, unit: str, value: float, spec: Spec, *, wobble: float, baseline: float | None) -> Estimate:  # noqa: PLR0913 - as many as an estimate has
-    dice = random.Random(f"{name}{spec.provider}{spec.tracing}")  # noqa: S311 - made-up measurements
+    dice = random.Random(f"{name}{spec.provider}{spec.tracing}")
     per_fork = tuple(value + dice.gauss(0, wobble) for _ in range(spec.forks))
     mean = sum(per_fork) / len(per_fork)
     enough = spec.forks >= 4
@@ -258,7 +258,7 @@ def overhead(spec: Spec) -> OverheadResult:
 
 
 def _latencies(spec: Spec) -> tuple[Latencies, ...]:
-    dice = random.Random(f"{spec.provider}{spec.tracing}")  # noqa: S311 - made-up measurements
+    dice = random.Random(f"{spec.provider}{spec.tracing}")
     return tuple(
         Latencies(
             fork=fork,
