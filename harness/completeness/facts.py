@@ -16,9 +16,10 @@ response's id, reasoning tokens) has its place in the outputs, in the provider's
 
 Sources of OpenTelemetry's places: Semantic Conventions v1.41.1, ``docs/gen-ai/gen-ai-spans.md`` and
 ``docs/gen-ai/openai.md`` (which makes the requested model ``Required`` where the general page says
-``Conditionally Required``; the general level is used here), ``docs/gen-ai/gen-ai-exceptions.md``,
-and for status code and resends ``docs/http/http-spans.md`` (on any span of the trace). The former
-``gen_ai.system`` is no place of this version. Structure facts are MLflow's alone.
+``Conditionally Required``; the general level is used here), for exception events
+``docs/gen-ai/gen-ai-exceptions.md`` and ``docs/exceptions/exceptions-spans.md``, and for status code
+and resends ``docs/http/http-spans.md`` (on any span of the trace). The former ``gen_ai.system`` is no
+place of this version. Structure facts are MLflow's alone.
 
 Decisions about what applies:
 

@@ -18,14 +18,15 @@ from harness.records import CallId
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from collections.abc import Set as AbstractSet
 
     from harness.records import Call, CellRecords, Exchange, StoredSpan, StoredTrace
 
 SPAN_TYPE = "mlflow.spanType"
 SPAN_INPUTS = "mlflow.spanInputs"
 SPAN_OUTPUTS = "mlflow.spanOutputs"
-MODEL_SPAN_TYPES = frozenset({"CHAT_MODEL", "LLM"})
-UNTYPED_SPAN_TYPES = frozenset({None, "", "UNKNOWN"})
+MODEL_SPAN_TYPES = ("CHAT_MODEL", "LLM")
+UNTYPED_SPAN_TYPES = (None, "", "UNKNOWN")
 """``UNKNOWN`` is what MLflow writes where nobody gave a type."""
 
 TIME_TOLERANCE_NS = 5_000_000
@@ -233,7 +234,7 @@ def _disjoint(spans: list[StoredSpan]) -> bool:
     )
 
 
-def _exchanges_by_call(exchanges: Iterable[Exchange], known: Iterable[str]) -> tuple[dict[str, list[Exchange]], int]:
+def _exchanges_by_call(exchanges: Iterable[Exchange], known: AbstractSet[str]) -> tuple[dict[str, list[Exchange]], int]:
     by_call: dict[str, list[Exchange]] = {}
     unattributed: list[Exchange] = []
     for exchange in exchanges:
@@ -245,18 +246,17 @@ def _exchanges_by_call(exchanges: Iterable[Exchange], known: Iterable[str]) -> t
     if unattributed:
         paths = ", ".join(sorted({one.path for one in unattributed}))
         raise UnattributedError(f"{len(unattributed)} exchange(s) reached the gateway without a call id, on {paths}")
-    stray = sum(len(found) for call_id, found in by_call.items() if call_id not in set(known))
+    stray = sum(len(found) for call_id, found in by_call.items() if call_id not in known)
     return by_call, stray
 
 
 def _traces_by_call(
-    traces: Iterable[StoredTrace], known: Iterable[str]
+    traces: Iterable[StoredTrace], known: AbstractSet[str]
 ) -> tuple[dict[str, tuple[StoredTrace, ...]], tuple[StoredTrace, ...]]:
-    calls = set(known)
     by_call: dict[str, list[StoredTrace]] = {}
     orphaned = []
     for trace in traces:
-        if trace.call_id is not None and trace.call_id in calls:
+        if trace.call_id is not None and trace.call_id in known:
             by_call.setdefault(trace.call_id, []).append(trace)
         elif _phase(trace.call_id) != "timing":
             orphaned.append(trace)

@@ -36,10 +36,10 @@ def judge_call(subject: Subject, traces: Sequence[StoredTrace]) -> tuple[list[Ju
     proven = [(fact, value) for fact in facts_for(subject) if (value := fact.read(subject)) is not None]
     case = _Case(subject, seen, _shared_texts(value for _, value in proven))
     judgements = [
-        _judge(case, fact, value, convention)
+        _judge(case, fact, value, convention, places)
         for convention in CONVENTIONS
         for fact, value in proven
-        if any(place.applies(value) for place in fact.places(convention))
+        if (places := [one for one in fact.places(convention) if one.applies is None or one.applies(value)])
     ]
     return judgements, seen.notes if seen else ()
 
@@ -59,8 +59,7 @@ class _Finding(NamedTuple):
     span_id: str | None
 
 
-def _judge(case: _Case, fact: Fact, value: Any, convention: Convention) -> Judgement:
-    places = [place for place in fact.places(convention) if place.applies(value)]
+def _judge(case: _Case, fact: Fact, value: Any, convention: Convention, places: list[Place]) -> Judgement:
     found = _look(case, fact, value, places)
     return Judgement(
         call_id=case.subject.call.call_id,

@@ -52,10 +52,6 @@ def _as_it_is(value: Any) -> Any:
     return value
 
 
-def _always(_value: Any) -> bool:
-    return True
-
-
 @dataclass(frozen=True)
 class Place:
     """One place of one convention.
@@ -66,7 +62,7 @@ class Place:
         level: OpenTelemetry's requirement level; ``None`` in MLflow's convention.
         equal: Whether what stands there states the expected value.
         expect: The expected value in the form that this place asks for.
-        applies: Whether a value belongs in this place at all.
+        applies: Whether a value belongs in this place at all; ``None`` if every value does.
     """
 
     name: str
@@ -74,7 +70,7 @@ class Place:
     level: Level | None = None
     equal: Callable[[Subject, Any, Any], bool] = _same
     expect: Callable[[Any], Any] = _as_it_is
-    applies: Callable[[Any], bool] = _always
+    applies: Callable[[Any], bool] | None = None
 
 
 def plainly(test: Callable[[Any, Any], bool]) -> Callable[[Subject, Any, Any], bool]:

@@ -66,7 +66,7 @@ def judge_cell(records: CellRecords) -> CompletenessResult:
 
 def count_facts(judgements: Iterable[Judgement]) -> tuple[FactCount, ...]:
     """How each fact fared, MLflow's convention first, in the order of the table of facts."""
-    counts = Counter((one.convention, one.fact, one.verdict) for one in judgements)
+    counts = Counter([(one.convention, one.fact, one.verdict) for one in judgements])
     pairs = {(convention, fact) for convention, fact, _ in counts}
     keys = sorted(pairs, key=lambda key: (CONVENTIONS.index(key[0]), fact_order(key[1])))
     return tuple(
@@ -84,7 +84,7 @@ def count_facts(judgements: Iterable[Judgement]) -> tuple[FactCount, ...]:
 
 def recall(judgements: Sequence[Judgement], convention: Convention) -> float | None:
     """Recorded facts over applicable facts in one convention; ``None`` where nothing applies."""
-    verdicts = Counter(one.verdict for one in judgements if one.convention == convention)
+    verdicts = Counter([one.verdict for one in judgements if one.convention == convention])
     return verdicts["recorded"] / verdicts.total() if verdicts else None
 
 

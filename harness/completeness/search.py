@@ -7,10 +7,12 @@ the fact, or be a text that is long and that no other fact of the call shares.
 
 from __future__ import annotations
 
-import json
+from collections import defaultdict
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+import orjson
 
 from harness.completeness import compare
 from harness.completeness.wire import merge_chunks
@@ -110,7 +112,7 @@ class TraceIndex:
         chunks: Recorded streams: each a list of chunks with the place it stands in.
     """
 
-    scalars: dict[Any, list[Leaf]] = field(default_factory=dict)
+    scalars: defaultdict[Any, list[Leaf]] = field(default_factory=lambda: defaultdict(list))
     nodes: list[Leaf] = field(default_factory=list)
     chunks: list[Leaf] = field(default_factory=list)
 
@@ -317,14 +319,15 @@ def _add(index: TraceIndex, whole: Leaf) -> None:
     An object's members carry their own keys, a list's the key of the list.
     """
     scalars, nodes, side, span_id = index.scalars, index.nodes, whole.side, whole.span_id
+    new = tuple.__new__  # a stream has thousands of leaves, and this is most of the time of judging it
     stack = [(whole.value, whole.key, whole.path)]
     while stack:
         value, key, path = stack.pop()
         if value is None:
             continue
-        leaf = Leaf(value, key, path, side, span_id)
+        leaf = new(Leaf, (value, key, path, side, span_id))
         if isinstance(value, str):
-            scalars.setdefault(value, []).append(leaf)
+            scalars[value].append(leaf)
             if value[:1] in _JSON_BEGINS and (inner := _decoded(value)) is not value:
                 stack.append((inner, key, path))
         elif isinstance(value, dict):
@@ -334,14 +337,14 @@ def _add(index: TraceIndex, whole: Leaf) -> None:
             nodes.append(leaf)
             stack += [(value[i], key, (path, i)) for i in range(len(value) - 1, -1, -1)]
         else:
-            scalars.setdefault(compare.canonical(value), []).append(leaf)
+            scalars[compare.canonical(value)].append(leaf)
 
 
 def _decoded(value: Any) -> Any:
     """The object or list that a text holds as JSON; anything else as it is."""
     if isinstance(value, str) and value[:1] in _JSON_BEGINS:
         try:
-            return json.loads(value)
+            return orjson.loads(value)
         except ValueError:
             return value
     return value

@@ -232,7 +232,7 @@ class _Choice:
 
     def _add_call(self, delta: dict[str, Any]) -> None:
         key = delta.get("index")
-        identity = delta.get("id")
+        identity = _text(delta.get("id"))
         known = self._calls.get(key) if isinstance(key, int) else None
         if not isinstance(key, int):
             key = ("id", identity) if identity or not self._calls else list(self._calls)[-1]
@@ -243,7 +243,7 @@ class _Choice:
         call["id"] = call["id"] or identity
         function = delta.get("function")
         if isinstance(function, dict):
-            call["function"]["name"] += function.get("name") or ""
+            call["function"]["name"] += _text(function.get("name")) or ""
             arguments = function.get("arguments")
             if isinstance(arguments, str) and isinstance(call["function"]["arguments"], str):
                 call["function"]["arguments"] += arguments

@@ -4,8 +4,8 @@ It answers ``Echo: `` and the last message, a word a chunk. It keeps each reques
 /requests?call_id=``. What a message can ask for:
 
 - ``FAIL``: an error 400 in the provider's shape;
-- ``HOLD``: the stream stops after its first text until ``POST /release``, 10 s at most, and
-  then says whether it was released.
+- ``HOLD``: the stream stops after its first text until ``POST /release?call_id=`` for its own
+  call id, 10 s at most, and then says whether it was released.
 
 Run as a script it prints its port and serves until its standard input ends.
 """
@@ -18,6 +18,7 @@ import os
 import socket
 import sys
 import threading
+from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
@@ -31,7 +32,8 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
 requests: list[dict[str, Any]] = []
-released = asyncio.Event()
+released: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
+"""One for each call id, because several processes ask at a time."""
 
 
 async def chat(request: Request) -> Response:
@@ -47,14 +49,18 @@ async def chat(request: Request) -> Response:
     usage = {"prompt_tokens": 12, "completion_tokens": 5, "total_tokens": 17}
     if body.get("stream"):
         shows_usage = mistral or bool((body.get("stream_options") or {}).get("include_usage"))
-        events = _events({**base, "object": "chat.completion.chunk"}, asked, usage if shows_usage else None)
+        release_call = released[request.headers["x-harness-call-id"]] if asked == "HOLD" else None
+        base["object"] = "chat.completion.chunk"
+        events = _events(base, asked, usage if shows_usage else None, release_call)
         return StreamingResponse(events, media_type="text/event-stream")
     message = {"role": "assistant", "content": f"Echo: {asked}"}
     choice = {"index": 0, "message": message, "finish_reason": "length"}
     return JSONResponse({**base, "object": "chat.completion", "choices": [choice], "usage": usage})
 
 
-async def _events(base: dict[str, Any], asked: str, usage: dict[str, int] | None) -> AsyncIterator[str]:
+async def _events(
+    base: dict[str, Any], asked: str, usage: dict[str, int] | None, hold: asyncio.Event | None
+) -> AsyncIterator[str]:
     def event(delta: dict[str, Any], finish_reason: str | None = None, **more: Any) -> str:
         choice = {"index": 0, "delta": delta, "finish_reason": finish_reason}
         return f"data: {json.dumps({**base, 'choices': [choice], **more})}\n\n"
@@ -62,22 +68,21 @@ async def _events(base: dict[str, Any], asked: str, usage: dict[str, int] | None
     yield event({"role": "assistant", "content": ""})
     words = f"Echo: {asked}".split(" ")
     yield event({"content": words[0]})
-    if asked == "HOLD":
+    if hold is not None:
         try:
-            await asyncio.wait_for(released.wait(), timeout=10)
+            await asyncio.wait_for(hold.wait(), timeout=10)
             words.append("released")
         except TimeoutError:
             words.append("never released")
-        released.clear()
     for word in words[1:]:
         yield event({"content": f" {word}"})
     yield event({"content": ""}, "length", **({"usage": usage} if usage else {}))
     yield "data: [DONE]\n\n"
 
 
-async def release(_request: Request) -> Response:
-    """Let the held stream go on."""
-    released.set()
+async def release(request: Request) -> Response:
+    """Let the held stream of one call go on."""
+    released[request.query_params["call_id"]].set()
     return Response()
 
 

@@ -95,13 +95,15 @@ def test_stream_text(provider: Provider) -> None:
     assert len(chunks) > 4
 
 
-def test_stream_is_lazy(provider: Provider, endpoint_url: str) -> None:
+def test_stream_is_lazy(provider: Provider, key: str, endpoint_url: str) -> None:
     """The first text reaches the application before the endpoint sends the rest."""
     chunks = []
+    token = CALL_ID.set(f"{key}/lazy")
     for chunk in provider.stream(**provider.request(sample("HOLD", stream=True))):
         chunks.append(chunk)
         if provider.stream_answer(chunks).text == "Echo:":
-            httpx.post(f"{endpoint_url}/release")
+            httpx.post(f"{endpoint_url}/release", params={"call_id": f"{key}/lazy"})
+    CALL_ID.reset(token)
     assert provider.stream_answer(chunks).text == "Echo: HOLD released"
 
 

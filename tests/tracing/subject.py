@@ -10,12 +10,14 @@ import faulthandler
 import json
 import os
 import sys
+import urllib.parse
 import urllib.request
 from typing import Any
 
 from harness.errors import ConfigError
 from harness.prompts import Sample
 from harness.providers import PROVIDERS, Provider
+from harness.providers.callid import CALL_ID
 from harness.records import CALL_ID_METADATA
 from harness.targets import load_target
 from harness.tracing import STRATEGIES, Strategy
@@ -73,16 +75,25 @@ class Application:
     def streamed(self, what: str, text: str) -> dict[str, Any]:
         """One streamed call; a held stream is released when its first text is there."""
         chunks: list[Any] = []
+        call_id = f"{self.case['id']}/{what}"
+        token = CALL_ID.set(call_id)
         try:
             with self.tied(what):
                 for chunk in self.stream(**self.request(text, stream=True)):
                     chunks.append(chunk)
                     if text == "HOLD" and self.provider.stream_answer(chunks).text == "Echo:":
-                        urllib.request.urlopen(f"{self.job['endpoint_url']}/release", data=b"").close()  # noqa: S310
+                        self.release(call_id)
         except Exception as error:  # noqa: BLE001 - what is raised is what is tested
             return {"error": _type_name(error), "message": str(error), "chunks": len(chunks)}
+        finally:
+            CALL_ID.reset(token)
         texts = [self.provider.stream_answer([chunk]).text for chunk in chunks]
         return {"types": sorted({_type_name(chunk) for chunk in chunks}), "texts": texts, "text": "".join(texts)}
+
+    def release(self, call_id: str) -> None:
+        """Let the endpoint go on with a held stream."""
+        query = urllib.parse.urlencode({"call_id": call_id})
+        urllib.request.urlopen(f"{self.job['endpoint_url']}/release?{query}", data=b"").close()  # noqa: S310 - ours
 
     def abandoned(self, what: str) -> dict[str, Any]:
         """A streamed call that the application stops reading after three chunks."""
