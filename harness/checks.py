@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 ENDPOINT_KINDS = ("simulator", "forward")
 LATENCY_KINDS = ("none", "fixed", "lognormal")
+NO_TRACING = "harness.tracing.none:NoTracing"
 _STYLELESS = ("none", "autolog")
 
 
@@ -48,6 +49,11 @@ def endpoint_key(config: HarnessConfig) -> str | None:
             f"endpoint={config.endpoint.name} needs a key in the environment variable {name}, which is not set; "
             "set it, or use endpoint=simulator, which needs none"
         )
+    if not key.isascii() or not key.isprintable() or " " in key:
+        raise EndpointError(
+            f"the key in the environment variable {name} holds a character that no key has, perhaps a line end; "
+            "set it again without that"
+        )
     return key
 
 
@@ -76,7 +82,9 @@ def _check_tracing(config: HarnessConfig) -> None:
     if tracing.name == "manual":
         _one_of("style", tracing.style, "tracing.style", STYLES)
         _one_of("depth", tracing.depth, "tracing.depth", DEPTHS)
-    elif tracing.name in _STYLELESS:
+    if tracing.name == "none" and tracing.target != NO_TRACING:
+        raise ConfigError(f"tracing.name=none is kept for {NO_TRACING}; give {tracing.target} another name")
+    if tracing.name in _STYLELESS:
         tracing.style = tracing.depth = ""
     _check_target(tracing.target, "tracing.target")
 
@@ -86,9 +94,9 @@ def _check_endpoint(config: HarnessConfig) -> None:
     _one_of("kind of endpoint", endpoint.kind, "endpoint.kind", ENDPOINT_KINDS)
     _one_of("kind of latency", endpoint.latency.kind, "endpoint.latency.kind", LATENCY_KINDS)
     for key in ("first_token_ms", "per_token_ms", "sigma"):
-        if getattr(endpoint.latency, key) < 0:
+        if not getattr(endpoint.latency, key) >= 0:
             raise ConfigError(f"endpoint.latency.{key}={getattr(endpoint.latency, key)} is negative")
-    if endpoint.timeout_s <= 0:
+    if not endpoint.timeout_s > 0:
         raise ConfigError(f"endpoint.timeout_s={endpoint.timeout_s} is not above 0")
     if endpoint.backend and endpoint.backend != backend:
         raise EndpointError(
@@ -97,6 +105,11 @@ def _check_endpoint(config: HarnessConfig) -> None:
         )
     if endpoint.kind == "forward":
         url = urlsplit(endpoint.base_url or "")
+        if url.username or url.password or url.query:
+            raise EndpointError(
+                "endpoint.base_url holds a user, a password or a query; give the address alone, and the key in an "
+                "environment variable that endpoint.key_env names"
+            )
         if url.scheme not in ("http", "https") or not url.hostname:
             said = f"={endpoint.base_url!r} is not a URL" if endpoint.base_url else " is needed for this endpoint"
             raise EndpointError(f"endpoint.base_url{said}; give one such as http://127.0.0.1:8000/v1")
@@ -116,10 +129,10 @@ def _check_measure(config: HarnessConfig) -> None:
         "precision_relative": 0,
     }
     for key, bound in least.items():
-        if getattr(measure, key) < bound:
+        if not getattr(measure, key) >= bound:  # NaN, too, is below
             raise ConfigError(f"measure.{key}={getattr(measure, key)} is below {bound:g}")
     for key in ("period_ms", "max_load", "drain_timeout_s"):
-        if getattr(measure, key) <= 0:
+        if not getattr(measure, key) > 0:
             raise ConfigError(f"measure.{key}={getattr(measure, key)} is not above 0")
     _one_of("rest", measure.rest, "measure.rest", RESTS)
 

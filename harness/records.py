@@ -259,7 +259,8 @@ class ArmRun(Record):
     Attributes:
         pid: The worker process.
         cpus: The cores that the process was allowed to run on while it was timed.
-        import_ns: Time to import the provider and the strategy in the fresh process.
+        import_cpu_ns: CPU time to import the provider and the strategy in the fresh process and to
+            turn tracing on.
         warmup_calls: Calls of the warm-up burst (back to back, then drained).
         warmup_ns: From the burst's first call to the store's last write for it; for an arm
             that stores nothing, to the end of its last call.
@@ -279,7 +280,7 @@ class ArmRun(Record):
     arm: Arm
     pid: int
     cpus: tuple[int, ...]
-    import_ns: int
+    import_cpu_ns: int
     warmup_calls: int
     warmup_ns: int
     warmup_drain_ns: int
@@ -320,8 +321,11 @@ class CellRecord(Record):
         versions: Package name to version, plus ``python``.
         prompt_set_digest: SHA-256 of the samples in their canonical form.
         period_ms: Pace of the timed calls, start to start.
+        completeness_done: Whether the completeness pass ended and its traces were read back; without
+            that nothing can be said about what is missing.
         status: How it ended.
         reason: Why it failed, in one sentence.
+        input_error: Whether it failed by bad input, which a worker can find late.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -345,8 +349,10 @@ class CellRecord(Record):
     period_ms: float | None = None
     started_unix_ns: int
     ended_unix_ns: int
+    completeness_done: bool = True
     status: Literal["ok", "failed", "interrupted"]
     reason: str | None = None
+    input_error: bool = False
 
     @property
     def label(self) -> str:

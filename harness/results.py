@@ -62,7 +62,10 @@ class CompletenessResult(Record):
         traces_duplicated: Traces beyond the first of their call.
         traces_orphaned: Traces that belong to no call.
         recall: recorded / applicable facts in MLflow's places; ``None`` where nothing applies.
-        otel_recall: The same in the places of OpenTelemetry's GenAI conventions.
+        wire_recall: Recall over the facts that the wire shows, in MLflow's places; the structure
+            facts (``trace.*``), which most traces have anyway, are left out. ``None`` where nothing
+            applies.
+        otel_recall: Recall in the places of OpenTelemetry's GenAI conventions.
         fidelity: 1 - wrong / (recorded + elsewhere + wrong) in MLflow's places; ``None`` where
             nothing was found.
         reasons: For each score that is ``None``, why.
@@ -78,6 +81,7 @@ class CompletenessResult(Record):
     traces_duplicated: int
     traces_orphaned: int
     recall: float | None
+    wire_recall: float | None = None
     otel_recall: float | None
     fidelity: float | None
     reasons: dict[str, str]
@@ -120,7 +124,7 @@ class OverheadResult(Record):
         calls_per_fork: Analysed calls of one arm in one fork (each block's first is left out).
         estimates: By name: ``p50_ms``, ``p95_ms``, ``p99_ms``, ``first_chunk_p50_ms``,
             ``cpu_ms_per_call``, ``drain_ms_per_trace``, ``stored_bytes_per_trace``,
-            ``peak_memory_mib``, ``import_ms``.
+            ``peak_memory_mib``, ``import_cpu_ms``.
         verdict: On added p50. ``not judged`` where the data forbid a verdict.
         sentence: The verdict in words.
         smallest_effect_ms: Half-width of the interval of added p50: an effect smaller than this

@@ -13,14 +13,13 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import resource
 import sys
 import time
 import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from harness.errors import HarnessError, InputError
+from harness.errors import HarnessError, InputError, WorkerError
 from harness.processes import allowed_cpus, die_with_parent
 from harness.prompts import Sample
 from harness.providers.callid import CALL_ID
@@ -93,7 +92,7 @@ class Worker:
 
     def __init__(self, setup: WorkerSetup) -> None:
         self.setup = setup
-        begun_ns = time.perf_counter_ns()
+        begun_cpu_ns = time.process_time_ns()
         self.strategy: Strategy = load_target(setup.strategy_target)(style=setup.style, depth=setup.depth)
         self.provider: Provider = load_target(setup.provider_target)(
             base_url=setup.base_url,
@@ -105,7 +104,8 @@ class Worker:
         self.strategy.install(self.provider, setup.tracking_uri, setup.experiment)
         self.complete = self.strategy.complete(self.provider.complete)
         self.stream = self.strategy.stream(self.provider.stream)
-        self.import_ns = time.perf_counter_ns() - begun_ns
+        # CPU time: several processes start at once, and waiting for a core is no part of an import.
+        self.import_cpu_ns = time.process_time_ns() - begun_cpu_ns
         self.requests = [(sample, self.provider.request(sample)) for sample in setup.samples]
         self.calls_made = 0
         self.store_before_bytes = self._store_size_bytes()
@@ -158,12 +158,12 @@ class Worker:
             yield self._call_record(call_id, sample, timed)
 
     def _call_record(self, call_id: str, sample: Sample, timed: _Timed) -> Call:
-        text, value_type = None, None
+        text, value_type, unread = None, None, None
         if timed.error is None:
-            answer = (
-                self.provider.answer(timed.value) if timed.chunks is None else self.provider.stream_answer(timed.chunks)
-            )
-            text = answer.text
+            try:
+                text = self._text(timed)
+            except Exception as error:  # noqa: BLE001  # an endpoint may leave out what the provider reads
+                unread = f"the answer could not be read: {type(error).__name__}: {error}"
             shown = timed.value if timed.chunks is None else (timed.chunks[0] if timed.chunks else None)
             value_type = _type_name(type(shown))
         return Call(
@@ -181,8 +181,13 @@ class Worker:
             text=text,
             value_type=value_type,
             error_type=None if timed.error is None else _type_name(type(timed.error)),
-            error_message=None if timed.error is None else str(timed.error),
+            error_message=unread if timed.error is None else str(timed.error),
         )
+
+    def _text(self, timed: _Timed) -> str:
+        if timed.chunks is None:
+            return self.provider.answer(timed.value).text
+        return self.provider.stream_answer(timed.chunks).text
 
     def prime(self) -> None:
         """Make the first calls, which pay for lazy imports and connections, and drain."""
@@ -254,7 +259,7 @@ class Worker:
             "stored_bytes": None
             if after_bytes is None or self.store_before_bytes is None
             else after_bytes - self.store_before_bytes,
-            "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+            "peak_memory_bytes": _peak_memory_bytes(),
             "cpus": allowed_cpus(),
         }
 
@@ -281,6 +286,17 @@ class Worker:
         if not times:
             return None
         return max(times) - time.time_ns() + time.perf_counter_ns()
+
+
+def _peak_memory_bytes() -> int:
+    """Peak resident memory of this process alone.
+
+    ``getrusage`` will not do: a fork hands the parent's peak on to the child, through exec.
+    """
+    for line in Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024
+    raise WorkerError("the kernel does not say how much memory the process used (VmHWM in /proc/self/status)")
 
 
 def _type_name(kind: type) -> str:
@@ -310,7 +326,7 @@ def _serve(out: TextIO, lines: Iterator[str]) -> None:
         out,
         {
             "ready": True,
-            "import_ns": worker.import_ns,
+            "import_cpu_ns": worker.import_cpu_ns,
             "source": worker.strategy.source(),
             "expects_traces": worker.strategy.expects_traces,
         },
@@ -337,6 +353,8 @@ def main(arguments: Sequence[str] = ()) -> None:
     """Run one worker to its end."""
     del arguments
     die_with_parent()
+    # The parent writes UTF-8, whatever the locale says.
+    sys.stdin.reconfigure(encoding="utf-8")  # type: ignore[union-attr]
     out = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     try:

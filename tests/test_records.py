@@ -103,7 +103,7 @@ def test_a_cell_survives_its_folder(tmp_path: Path) -> None:
         arm="baseline",
         pid=1,
         cpus=(1,),
-        import_ns=1,
+        import_cpu_ns=1,
         warmup_calls=1,
         warmup_ns=1,
         warmup_drain_ns=0,

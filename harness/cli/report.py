@@ -7,7 +7,7 @@ from pathlib import Path
 
 from harness.cli.compose import compose_cells
 from harness.cli.console import OUT
-from harness.cli.sweep import read_sweep, show
+from harness.cli.sweep import read_sweep, show, show_place
 from harness.errors import InputError
 from harness.report import cells_json, html_report, markdown_report
 from harness.tracking import Store, absolute_uri
@@ -35,10 +35,14 @@ def main(given: list[str]) -> int:
         known = ", ".join(store.sweep_ids()[:8]) or "none"
         raise InputError(f"there is no sweep {arguments.sweep!r} in {store.uri}; the latest are: {known}")
     sweep = read_sweep(store, run.info.run_id)
-    arguments.output.mkdir(parents=True, exist_ok=True)
+    try:
+        arguments.output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"--output {str(arguments.output)!r} cannot be made: {error.strerror}") from error
     texts = {"report.html": html_report(sweep), "report.md": markdown_report(sweep), "cells.json": cells_json(sweep)}
     for name, text in texts.items():
         (arguments.output / name).write_text(text, encoding="utf-8")
-    show(sweep, store, run.info.run_id)
+    show(sweep)
+    show_place(sweep, store, run.info.run_id)
     OUT.print(f"Wrote {', '.join(texts)} to {arguments.output.absolute()} (sweep {sweep.sweep_id})", soft_wrap=True)
     return 0

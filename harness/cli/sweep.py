@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import shlex
 import sys
+import tempfile
 import time
 import uuid
 from typing import TYPE_CHECKING
@@ -15,9 +16,9 @@ from rich.text import Text
 from harness.cli.compose import register_schema, to_config
 from harness.cli.console import OUT, LiveProgress, PlainProgress, make_progress
 from harness.config import data_folder
-from harness.errors import EXIT_BAD_INPUT, EXIT_CELL_FAILED, EXIT_INTERRUPTED, EXIT_OK, InputError
+from harness.errors import EXIT_BAD_INPUT, EXIT_CELL_FAILED, EXIT_INTERRUPTED, EXIT_OK, InputError, StoreError
 from harness.experiment import run_cell
-from harness.experiment.analysis import analyse_cell, floor_key, summarise
+from harness.experiment.analysis import analyse_cell, floor_of, summarise
 from harness.experiment.progress import Progress, Silent
 from harness.processes import WorkFolder
 from harness.report import cells_json, console_table, description, html_report, markdown_report, verdict_sentences
@@ -31,11 +32,12 @@ from harness.tracking import (
     SWEEP_TAG,
     Store,
     absolute_uri,
-    check_store,
 )
+from harness.urls import without_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
     from omegaconf import DictConfig
 
@@ -77,15 +79,13 @@ def run_sweep(cells: Sequence[HarnessConfig], overrides: Sequence[str], *, multi
         InputError: If anything about the input is wrong; nothing was run then.
     """
     first = cells[0]
-    for cell in cells:
-        check_store(absolute_uri(cell.store.uri))
     uri = absolute_uri(first.store.uri)
     if {(absolute_uri(cell.store.uri), cell.store.experiment) for cell in cells} != {(uri, first.store.experiment)}:
         raise InputError("a sweep writes to one store and one experiment; sweep over something else")
     store = Store(uri, first.store.experiment)
     store.end_orphans()
     sweep_id = uuid.uuid4().hex[:8]
-    command = shlex.join(["harness", *(["-m"] if multirun else []), *overrides])
+    command = without_secrets(shlex.join(["harness", *(["-m"] if multirun else []), *overrides]))
     tags = {
         KIND_TAG: "sweep",
         SWEEP_TAG: sweep_id,
@@ -93,23 +93,28 @@ def run_sweep(cells: Sequence[HarnessConfig], overrides: Sequence[str], *, multi
         COMMAND_TAG: command,
         STARTED_TAG: str(time.time_ns()),
     }
-    run_id = store.start_run(f"sweep {sweep_id}", tags)
-    interrupted = False
-    try:
-        with WorkFolder() as folder, _shared(store, make_progress(len(cells))):
-            passed = {
-                "sweep.sweep_id": sweep_id,
-                "sweep.run_id": run_id,
-                "sweep.work_dir": str(folder.path),
-                "sweep.count": str(len(cells)),
-                "store.uri": uri,
-                "hydra.run.dir": str(folder.path / "hydra"),
-                "hydra.sweep.dir": str(folder.path / "hydra"),
-            }
-            _run_hydra(overrides, passed, multirun=multirun)
-    except KeyboardInterrupt:
-        interrupted = True
-    return _conclude(store, run_id, interrupted=interrupted)
+    with WorkFolder() as folder, temporary_files_in(folder.path):
+        run_id = store.start_run(f"sweep {sweep_id}", tags)
+        interrupted = False
+        try:
+            with _shared(store, make_progress(len(cells))):
+                passed = {
+                    "sweep.sweep_id": sweep_id,
+                    "sweep.run_id": run_id,
+                    "sweep.work_dir": str(folder.path),
+                    "sweep.command": command,
+                    "sweep.count": str(len(cells)),
+                    "store.uri": uri,
+                    "hydra.run.dir": str(folder.path / "hydra"),
+                    "hydra.sweep.dir": str(folder.path / "hydra"),
+                }
+                _run_hydra(overrides, passed, multirun=multirun)
+        except KeyboardInterrupt:
+            interrupted = True
+        except BaseException:
+            store.end_run(run_id, "FAILED")
+            raise
+        return _conclude(store, run_id, interrupted=interrupted)
 
 
 def _conclude(store: Store, run_id: str, *, interrupted: bool) -> int:
@@ -117,20 +122,25 @@ def _conclude(store: Store, run_id: str, *, interrupted: bool) -> int:
     try:
         store.set_tag(run_id, ENDED_TAG, str(time.time_ns()))
         sweep = read_sweep(store, run_id)
+        show(sweep)
         write_report(store, run_id, sweep)
         status = _exit_status(sweep, interrupted=interrupted)
         store.end_run(run_id, "KILLED" if interrupted else "FINISHED" if status == EXIT_OK else "FAILED")
     except BaseException:
         store.end_run(run_id, "KILLED")
         raise
-    show(sweep, store, run_id)
+    show_place(sweep, store, run_id)
     return status
 
 
 def read_sweep(store: Store, run_id: str) -> SweepResult:
     """A sweep's result, made anew from the raw records of its cells."""
     tags = store.client.get_run(run_id).data.tags
-    cells = [analyse_cell(store.read_records(cell), cell) for cell in store.cell_runs(run_id)]
+    cells = []
+    for cell_run in store.cell_runs(run_id):
+        # A cell that was killed before it could write has a run without records: it left no result.
+        with contextlib.suppress(StoreError):
+            cells.append(analyse_cell(store.read_records(cell_run), cell_run))
     return summarise(
         sweep_id=tags[SWEEP_TAG],
         command=tags[COMMAND_TAG],
@@ -150,13 +160,13 @@ def write_report(store: Store, run_id: str, sweep: SweepResult) -> None:
     )
     store.set_tag(run_id, NOTE_TAG, description(sweep))
     for cell in sweep.cells:
-        floor = sweep.floors_ms.get(floor_key(cell))
+        floor = floor_of(cell, sweep.cells)
         if floor is not None and cell.run_id is not None:
             store.log_metrics(cell.run_id, {"floor.p50_ms": floor})
 
 
-def show(sweep: SweepResult, store: Store, run_id: str) -> None:
-    """Print the table, the verdict, and where to read on."""
+def show(sweep: SweepResult) -> None:
+    """Print the table, the verdict, and what went wrong."""
     OUT.print()
     OUT.print(console_table(sweep))
     for sentence in verdict_sentences(sweep):
@@ -169,16 +179,19 @@ def show(sweep: SweepResult, store: Store, run_id: str) -> None:
     missing = sweep.cells_expected - len(sweep.cells)
     if missing:
         OUT.print(Text(f"{missing} of {sweep.cells_expected} cells left no result", style="red"))
+
+
+def show_place(sweep: SweepResult, store: Store, run_id: str) -> None:
+    """Print where to read on."""
     minutes = (sweep.ended_unix_ns - sweep.started_unix_ns) / 60e9
     where = f"experiment {store.experiment!r}, run 'sweep {sweep.sweep_id}' ({run_id})"
     OUT.print()
     OUT.print(Text(f"Took {minutes:.1f} minutes. Report: artifact report.html of {where}"), soft_wrap=True)
     if store.uri.startswith("http"):
-        OUT.print(
-            Text(f"Open it: {store.uri.rstrip('/')}/#/experiments/{store.experiment_id}/runs/{run_id}"), soft_wrap=True
-        )
+        url = f"{store.uri.rstrip('/')}/#/experiments/{store.experiment_id}/runs/{run_id}"
+        OUT.print(Text(f"Open it: {without_secrets(url)}"), soft_wrap=True)
     else:
-        ui = f"mlflow ui --host 127.0.0.1 --port 5000 --backend-store-uri {store.uri}"
+        ui = f"mlflow ui --host 127.0.0.1 --port 5000 --backend-store-uri {shlex.quote(store.uri)}"
         OUT.print(Text(f"Open it: make ui, or {ui}"), soft_wrap=True)
         link = f"http://127.0.0.1:5000/#/experiments/{store.experiment_id}/runs/{run_id}"
         OUT.print(Text(f"then {link}"), soft_wrap=True)
@@ -187,7 +200,7 @@ def show(sweep: SweepResult, store: Store, run_id: str) -> None:
 def _exit_status(sweep: SweepResult, *, interrupted: bool) -> int:
     if interrupted:
         return EXIT_INTERRUPTED
-    if _Shared.errors:
+    if _Shared.errors or any(cell.cell.input_error for cell in sweep.cells):
         return EXIT_BAD_INPUT
     if len(sweep.cells) < sweep.cells_expected or any(cell.cell.status != "ok" for cell in sweep.cells):
         return EXIT_CELL_FAILED
@@ -209,7 +222,7 @@ def _shared(store: Store, progress: LiveProgress | PlainProgress) -> Iterator[No
 def _run_hydra(overrides: Sequence[str], passed: dict[str, str], *, multirun: bool) -> None:
     """Hand over to Hydra as its own command line would be called, so that any launcher works."""
     own = {override.partition("=")[0] for override in overrides}
-    extra = [f"{key}='{value}'" for key, value in passed.items() if key == "store.uri" or key not in own]
+    extra = [f"{key}={_quoted(value)}" for key, value in passed.items() if key == "store.uri" or key not in own]
     kept = [override for override in overrides if override.partition("=")[0] != "store.uri"]
     with _arguments(["harness", *(["-m"] if multirun else []), *kept, *extra]):
         try:
@@ -217,6 +230,22 @@ def _run_hydra(overrides: Sequence[str], passed: dict[str, str], *, multirun: bo
         except SystemExit as stop:
             if stop.code not in (None, 0):
                 OUT.print(Text("Hydra ended the sweep early; the cells that had finished are kept", style="red"))
+
+
+def _quoted(value: str) -> str:
+    """A value as Hydra's grammar takes any text."""
+    return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+@contextlib.contextmanager
+def temporary_files_in(folder: Path) -> Iterator[None]:
+    """Have every temporary file of this process, MLflow's included, go away with the folder."""
+    before = tempfile.tempdir
+    tempfile.tempdir = str(folder)
+    try:
+        yield
+    finally:
+        tempfile.tempdir = before
 
 
 def hydra_main() -> None:

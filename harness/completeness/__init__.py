@@ -5,7 +5,7 @@ Pure functions of records. ``judge_cell`` is the way in; ``FACTS`` is the table 
 
 from harness.completeness.facts import FACTS, FACTS_VERSION, Fact, facts_for
 from harness.completeness.places import Place
-from harness.completeness.scores import count_facts, fidelity, judge_cell, recall
+from harness.completeness.scores import count_facts, fidelity, judge_cell, recall, wire_recall
 from harness.completeness.wire import WireCall, observe
 
 __all__ = [
@@ -20,4 +20,5 @@ __all__ = [
     "judge_cell",
     "observe",
     "recall",
+    "wire_recall",
 ]

@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from harness.completeness import compare, places
-from harness.completeness.search import Hit, Wanted, choices_of, is_chunk_event, key_names, names
+from harness.completeness.chunks import first_content_unix_ns
+from harness.completeness.search import Hit, Wanted, choices_of, key_names, names
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -81,9 +82,9 @@ _FIRST_TOKEN_KEYS = ("timetofirsttoken", "timetofirstchunk", "ttft", "ttfc", "fi
 def first_token(subject: Subject, value: Any, seen: CallTrace, _shared: Shared) -> Hit | None:
     """Chunk events of any span, then a number under a telling key (seconds unless its key ends in a unit)."""
     for span in seen.trace.spans:
-        for event in span.events:
-            if is_chunk_event(event) and places.same_first_chunk(subject, value, event.time_unix_ns):
-                return Hit(event.time_unix_ns, f"event {event.name}", span.span_id)
+        time = first_content_unix_ns(span)
+        if time is not None and places.same_first_chunk(subject, value, time):
+            return Hit(time, f"chunk events of span {span.name}", span.span_id)
     for key, unit_ns in _first_token_keys(seen):
         for leaf in (one for found in seen.index.scalars.values() for one in found if one.key == key):
             if isinstance(leaf.value, (int, float)) and places.same_first_chunk_s(

@@ -11,8 +11,9 @@ Sources of MLflow's places (MLflow 3.17.2): ``mlflow/tracing/constant.py`` (``Sp
 view of its web interface, which builds the conversation from the inputs (``messages``, ``input``,
 ``request.input`` or a bare list) and the outputs (``choices[].message`` or a text), the tools from
 ``mlflow.chat.tools`` or ``inputs.tools``, the counts from ``mlflow.chat.tokenUsage`` and the model
-(also the one that cost is priced on) from ``mlflow.llm.model``. What MLflow has no key for (the
-response's id, reasoning tokens) has its place in the outputs, in the provider's own shape.
+(also the one in its tables, and the one that cost is priced on) from ``mlflow.llm.model``. What
+MLflow has no key for (the response's id, reasoning tokens) has its place in the outputs, in the
+provider's own shape.
 
 Sources of OpenTelemetry's places: Semantic Conventions v1.41.1, ``docs/gen-ai/gen-ai-spans.md`` and
 ``docs/gen-ai/openai.md`` (which makes the requested model ``Required`` where the general page says
@@ -30,6 +31,26 @@ Decisions about what applies:
 - a model span is one of type ``CHAT_MODEL`` or ``LLM``: a span that nobody typed is ``missing`` as a
   model span, a judged span of another type, or a model span too many, is ``wrong``;
 - ``trace.outputs`` applies to calls that went well, ``trace.exception`` and ``error.*`` to failed ones.
+
+Decisions about MLflow's places:
+
+- MLflow has one slot for a model, ``mlflow.llm.model``: "the model name extracted from span
+  inputs/attributes" (``mlflow/tracing/constant.py``), so the one asked for. Its OpenAI flavour prefers the
+  one that answered (``mlflow/openai/utils/chat_schema.py``), its Mistral and LangChain flavours write the
+  one asked for (``set_span_model_attribute`` in ``mlflow/tracing/utils``, ``_extract_and_set_model_name`` in
+  ``langchain_tracer.py``). Either is right. It is the place of ``response.model``; holding the model asked
+  for, where another answered, it is empty for ``response.model``, which is then ``elsewhere`` or ``missing``.
+  It is also a place of ``request.model``, beside ``inputs.model``; the model that answered is no
+  contradiction there, and where ``inputs.model`` stands, no other model is. A third model is ``wrong``.
+- the first token's time is that of the span's first event whose name contains "token" or "chunk"; where the
+  pieces of the stream in such events can be read (``mlflow.chunk.value`` of ``mlflow/openai/autolog.py`` and
+  ``mlflow/tracing/fluent.py``, ``token`` and ``chunk`` of ``langchain_tracer.py``), of the first whose piece
+  has content. It has to lie from 5 ms before to 50 ms after the wire's first content, by this project's own
+  choice (``places.FIRST_CHUNK_LATE_NS``); no later event counts.
+- ``max_completion_tokens`` may stand in the inputs as ``max_tokens``, the only name that MLflow's exporter to
+  OpenTelemetry reads (``mlflow/tracing/export/genai_semconv/converter.py``), and Mistral's ``random_seed`` as
+  ``seed``, OpenAI's name for it and the one in OpenTelemetry's; the value has to be the same. A name that is
+  itself on the wire stands for itself alone.
 """
 
 from __future__ import annotations
@@ -61,6 +82,7 @@ FACTS_VERSION = 1
 Group = Literal["request", "response", "usage", "stream", "error", "structure"]
 
 PARAMETER_PREFIX = "request.parameter."
+STRUCTURE_PREFIX = "trace."
 
 
 @dataclass(frozen=True)
@@ -142,6 +164,8 @@ _PARAMETER_SYNONYMS: dict[str, tuple[str, ...]] = {
     "random_seed": ("seed",),
     "n": ("gen_ai.request.choice.count", "num_choices", "candidate_count"),
 }
+_MLFLOW_ALIASES: dict[str, tuple[str, ...]] = {"max_completion_tokens": ("max_tokens",), "random_seed": ("seed",)}
+"""Wire name to the other names under which MLflow's inputs may hold the parameter."""
 _LANGCHAIN_ATTRIBUTES = frozenset({"metadata", "options", "invocation_params", "batch_size", "tags"})
 """Attributes that MLflow's LangChain tracer fills with things of its own."""
 
@@ -150,10 +174,10 @@ _LANGCHAIN_ATTRIBUTES = frozenset({"metadata", "options", "invocation_params", "
 def parameter_fact(name: str) -> Fact:
     """The row of one request parameter, under the wire's own name.
 
-    MLflow's place is the span's inputs; its OpenAI autologging repeats the parameter as a span
-    attribute of the same name, which counts as well.
+    MLflow's place is the span's inputs, for some parameters also under another name; its OpenAI
+    autologging repeats the parameter as a span attribute of the wire's name, which counts as well.
     """
-    inputs = (attribute(SPAN_INPUTS, name),)
+    inputs = (attribute(SPAN_INPUTS, name), *map(places.aliased_input, _MLFLOW_ALIASES.get(name, ())))
     own = () if name in _LANGCHAIN_ATTRIBUTES else (attribute(name),)
     return Fact(
         name=PARAMETER_PREFIX + name,
@@ -186,7 +210,7 @@ def _usage_fact(
 
 
 def _structure(name: str, description: str, read: Callable[[Subject], Any], *where: Place) -> Fact:
-    return Fact(name=f"trace.{name}", group="structure", description=description, read=read, mlflow=where)
+    return Fact(name=STRUCTURE_PREFIX + name, group="structure", description=description, read=read, mlflow=where)
 
 
 _TOKEN_USAGE = "mlflow.chat.tokenUsage"  # noqa: S105 - a key of token counts, not a secret
@@ -201,7 +225,7 @@ _ABOUT_REQUEST: tuple[Fact, ...] = (
         group="request",
         description="the model that was asked for",
         read=lambda subject: subject.wire.model,
-        mlflow=(attribute(SPAN_INPUTS, "model"),),
+        mlflow=(attribute(SPAN_INPUTS, "model"), Place(places.MODEL_SLOT, places.read_asked_model)),
         otel=(attribute("gen_ai.request.model", level="conditionally_required"),),
         seek=elsewhere.by_value(
             "model", "model_name", "model_id", "request_model", "requested_model", side="request", own=True
@@ -267,7 +291,7 @@ _ABOUT_REST: tuple[Fact, ...] = (
         group="response",
         description="the model that answered",
         read=proofs.response_model,
-        mlflow=(attribute("mlflow.llm.model"),),
+        mlflow=(Place(places.MODEL_SLOT, places.read_answering_model),),
         otel=(attribute("gen_ai.response.model", level="recommended"),),
         seek=elsewhere.by_value("model", "model_name", "response_model", side="response", own=True),
     ),
@@ -370,7 +394,7 @@ _ABOUT_REST: tuple[Fact, ...] = (
         read=proofs.first_token,
         mlflow=(
             Place(
-                "events mlflow.chunk.item.* or new_token of the model span",
+                "chunk events of the model span",
                 places.read_chunk_time,
                 equal=places.same_first_chunk,
             ),

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from harness.completeness import compare
+from harness.completeness.chunks import first_content_unix_ns
 from harness.completeness.join import (
     SPAN_INPUTS,
     SPAN_OUTPUTS,
@@ -19,7 +20,7 @@ from harness.completeness.join import (
     UNTYPED_SPAN_TYPES,
     encloses,
 )
-from harness.completeness.search import calls_of, choices_of, contents_of, is_chunk_event
+from harness.completeness.search import calls_of, choices_of, contents_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 Level = Literal["required", "conditionally_required", "recommended", "opt_in"]
 
+MODEL_SLOT = "mlflow.llm.model"
 ENCLOSED = "encloses the exchange"
 SOUND = "sound"
 
@@ -106,6 +108,36 @@ def outputs(seen: CallTrace) -> Any:
     return seen.span.attributes.get(SPAN_OUTPUTS) if seen.span else None
 
 
+def read_answering_model(subject: Subject, seen: CallTrace) -> Any:
+    """What stands in MLflow's one model slot; the model that was asked for, where another answered, is nothing."""
+    traced = _model_slot(seen)
+    return None if traced == subject.wire.model and traced != _answering_model(subject) else traced
+
+
+def read_asked_model(subject: Subject, seen: CallTrace) -> Any:
+    """The model that was asked for, from MLflow's one model slot.
+
+    Another model there says nothing where it is the one that answered, or where the inputs name a
+    model: the inputs then decide.
+    """
+    traced = _model_slot(seen)
+    if traced == subject.wire.model:
+        return traced
+    inputs = seen.span.attributes.get(SPAN_INPUTS) if seen.span else None
+    named = isinstance(inputs, dict) and inputs.get("model") is not None
+    return None if named or traced == _answering_model(subject) else traced
+
+
+def aliased_input(alias: str) -> Place:
+    """A parameter in the judged span's inputs under another name, unless that name is itself on the wire."""
+    plain = attribute(SPAN_INPUTS, alias)
+
+    def read(subject: Subject, seen: CallTrace) -> Any:
+        return None if alias in subject.wire.parameters else plain.read(subject, seen)
+
+    return Place(plain.name, read)
+
+
 def read_messages(_subject: Subject, seen: CallTrace) -> Any:
     """The judged span's inputs, where they are themselves a list of messages."""
     inputs = seen.span.attributes.get(SPAN_INPUTS) if seen.span else None
@@ -169,14 +201,9 @@ def otel_output(part: Literal["content", "tool_calls"]) -> Callable[[Subject, Ca
     return read
 
 
-def read_chunk_time(subject: Subject, seen: CallTrace) -> Any:
-    """Of the events that stand for pieces of a stream, the time nearest to the wire's first content.
-
-    In nanoseconds since the epoch.
-    """
-    first = subject.wire.first_content_unix_ns
-    times = [event.time_unix_ns for event in seen.span.events if is_chunk_event(event)] if seen.span else []
-    return min(times, key=lambda time: (abs(time - first), time)) if times and first is not None else None
+def read_chunk_time(_subject: Subject, seen: CallTrace) -> Any:
+    """When the judged span's chunk events say that the first content arrived, in nanoseconds since the epoch."""
+    return first_content_unix_ns(seen.span) if seen.span else None
 
 
 def same_first_chunk(_subject: Subject, expected: Any, traced: Any) -> bool:
@@ -317,6 +344,14 @@ def read_times(subject: Subject, seen: CallTrace) -> Any:
             return f"the span begins {late_ms:.3f} ms after the request"
         return f"the span ends {(span.end_unix_ns - begin) / 1e6:.3f} ms after the request, before the last byte"
     return None
+
+
+def _model_slot(seen: CallTrace) -> Any:
+    return seen.span.attributes.get(MODEL_SLOT) if seen.span else None
+
+
+def _answering_model(subject: Subject) -> str | None:
+    return subject.wire.response.model if subject.wire.response else None
 
 
 def _inside(child: StoredSpan, parent: StoredSpan) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from harness.completeness.facts import fact_order
+from harness.completeness.facts import STRUCTURE_PREFIX, fact_order
 from harness.completeness.join import join_cell
 from harness.completeness.judge import CONVENTIONS, judge_call
 from harness.results import CompletenessResult, FactCount
@@ -55,6 +55,7 @@ def judge_cell(records: CellRecords) -> CompletenessResult:
         traces_duplicated=stored - len(join.traces),
         traces_orphaned=len(join.orphaned),
         recall=scores["recall"],
+        wire_recall=scores["wire_recall"],
         otel_recall=scores["otel_recall"],
         fidelity=scores["fidelity"],
         reasons=reasons,
@@ -88,6 +89,11 @@ def recall(judgements: Sequence[Judgement], convention: Convention) -> float | N
     return verdicts["recorded"] / verdicts.total() if verdicts else None
 
 
+def wire_recall(judgements: Sequence[Judgement]) -> float | None:
+    """Recall in MLflow's places over what the wire shows, the structure facts (``trace.*``) left out."""
+    return recall([one for one in judgements if not one.fact.startswith(STRUCTURE_PREFIX)], "mlflow")
+
+
 def fidelity(judgements: Sequence[Judgement]) -> float | None:
     """1 - wrong / (recorded + elsewhere + wrong) in MLflow's places; ``None`` where nothing was found."""
     verdicts = Counter(one.verdict for one in judgements if one.convention == "mlflow")
@@ -100,6 +106,7 @@ def _scores(
 ) -> tuple[dict[str, float | None], dict[str, str]]:
     scores = {
         "recall": recall(judgements, "mlflow"),
+        "wire_recall": wire_recall(judgements),
         "otel_recall": recall(judgements, "otel"),
         "fidelity": fidelity(judgements),
     }

@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import orjson
 
 from harness.completeness import compare
+from harness.completeness.chunks import chunk_value, is_chunk_event, unwrapped
 from harness.completeness.wire import merge_chunks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from harness.records import SpanEvent, StoredSpan, StoredTrace
+    from harness.records import StoredSpan, StoredTrace
 
 Side = Literal["request", "response", "either"]
 
@@ -48,9 +49,6 @@ _BOOKKEEPING = frozenset(
 _OWN_KEYS = ("mlflow.", "harness.")
 """Trace metadata and tags of MLflow (derived from the spans, some of it cut short) and of this project."""
 
-CHUNK_EVENT_PREFIX = "mlflow.chunk.item."
-CHUNK_EVENT_VALUE = "mlflow.chunk.value"
-TOKEN_EVENT = "new_token"  # noqa: S105 - the name of an event, not a secret
 _JSON_BEGINS = frozenset("{[")
 _VAGUE_KEYS = frozenset({"model", "modelname", "modelid"})
 """Keys that do not tell the model that was asked for from the one that answered, where both have one name."""
@@ -209,11 +207,6 @@ def index_trace(trace: StoredTrace, first: StoredSpan | None = None) -> TraceInd
     return index
 
 
-def is_chunk_event(event: SpanEvent) -> bool:
-    """Whether an event stands for a piece of a stream."""
-    return event.name.startswith(CHUNK_EVENT_PREFIX) or event.name == TOKEN_EVENT
-
-
 def is_distinct(value: Any) -> bool:
     """Whether a value is a text that hardly stands anywhere by accident."""
     return isinstance(value, str) and len(value) >= MIN_DISTINCT_CHARS and any(one.isalpha() for one in value)
@@ -302,15 +295,9 @@ def _add_span(index: TraceIndex, span: StoredSpan) -> None:
             if name not in _BOOKKEEPING:
                 _add(index, Leaf(value, name, (path, name), side, span.span_id))
         if is_chunk_event(event):
-            pieces.append(_chunk_value(event))
+            pieces.append(chunk_value(event))
     if pieces:
         index.chunks.append(Leaf(pieces, "events", ((), "events"), "response", span.span_id))
-
-
-def _chunk_value(event: SpanEvent) -> Any:
-    if event.name == TOKEN_EVENT:
-        return event.attributes.get("token")
-    return _decoded(event.attributes.get(CHUNK_EVENT_VALUE))
 
 
 def _add(index: TraceIndex, whole: Leaf) -> None:
@@ -351,19 +338,12 @@ def _decoded(value: Any) -> Any:
 
 
 def _merged(chunks: list[Any]) -> dict[str, Any]:
-    return merge_chunks(payload for chunk in chunks if isinstance(payload := _unwrapped(chunk), dict))
-
-
-def _unwrapped(chunk: Any) -> Any:
-    """Mistral's SDK wraps each chunk as ``{"data": chunk}``."""
-    if isinstance(chunk, dict) and "choices" not in chunk and isinstance(chunk.get("data"), dict):
-        return chunk["data"]
-    return chunk
+    return merge_chunks(payload for chunk in chunks if isinstance(payload := unwrapped(chunk), dict))
 
 
 def _chunk_text(chunk: Any) -> str:
     """The text of one piece of a stream: itself, a delta's content, or a message's."""
-    chunk = _unwrapped(chunk)
+    chunk = unwrapped(chunk)
     if isinstance(chunk, str):
         return chunk
     if not isinstance(chunk, dict):

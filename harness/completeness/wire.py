@@ -298,13 +298,14 @@ def _read_answer(exchange: Exchange, malformed: list[str]) -> _Answer:
             payload = _object(text, malformed)
             if payload:
                 payloads.append(payload)
-            if first_content_ns is None and _has_content(payload):
+            if first_content_ns is None and has_content(payload):
                 first_content_ns = chunk.sent_ns
     first_chunk_ns = exchange.chunks[0].sent_ns if exchange.chunks else None
     return _Answer(merge_chunks(payloads), first_chunk_ns, first_content_ns)
 
 
-def _has_content(payload: dict[str, Any]) -> bool:
+def has_content(payload: dict[str, Any]) -> bool:
+    """Whether a streamed event brings content: text, a tool call or a refusal in any choice's delta."""
     for choice in _dicts(payload.get("choices")):
         delta = choice.get("delta")
         if isinstance(delta, dict) and (delta.get("content") or delta.get("tool_calls") or delta.get("refusal")):

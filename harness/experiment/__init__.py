@@ -14,7 +14,6 @@ import uuid
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit, urlunsplit
 
 from harness.checks import endpoint_key
 from harness.config import DEFAULT_MODELS, HarnessConfig
@@ -38,8 +37,9 @@ from harness.records import (
     StoredTrace,
     read_jsonl,
 )
-from harness.tracing import strategy_label
+from harness.tracing import STRATEGIES, strategy_label
 from harness.tracking import CELL_TAG, KIND_TAG, SWEEP_TAG, Ending, Store, make_template
+from harness.urls import without_secrets
 from harness.worker import WORKER_NAME, WorkerSetup
 
 if TYPE_CHECKING:
@@ -51,7 +51,8 @@ if TYPE_CHECKING:
 
 DIALECTS: dict[str, Dialect] = {"openai": "openai", "mistralai": "mistral"}
 ENDINGS: dict[str, Ending] = {"ok": "FINISHED", "failed": "FAILED", "interrupted": "KILLED"}
-_SECRET = re.compile("TOKEN|PASSWORD|SECRET|KEY|HEADERS|CREDENTIAL|USERNAME")
+_SECRET = re.compile("TOKEN|PASS|SECRET|KE[YK]|HEADERS|CREDENTIAL|USERNAME")
+_PROVIDER_VARIABLE = re.compile(r"(OPENAI|MISTRAL|AZURE_OPENAI|LANGSMITH|LANGCHAIN)_(?!TRACING)|\w+_API_KEY$")
 PLACEHOLDER_KEY = "held-by-the-gateway"
 """What SDKs are given as their key: the gateway puts the real one in its place."""
 
@@ -60,7 +61,7 @@ def run_cell(config: HarnessConfig, store: Store, progress: Progress) -> CellRes
     """Run one cell and write it to the store, however it ends.
 
     Raises:
-        InputError: If the cell cannot be run as configured; nothing is written.
+        InputError: If the prompt set or the key is not there; nothing is written then.
         KeyboardInterrupt: After what was measured has been written.
     """
     prompts = resolve_prompts(config.prompts)
@@ -94,8 +95,6 @@ def _write(cell: _Cell, store: Store, run_id: str, progress: Progress) -> CellRe
     records = cell.records()
     result = analyse_cell(records, run_id)
     records = records._replace(cell=result.cell)
-    if cell.is_input_error:
-        store.set_tag(run_id, "harness.input_error", "true")
     store.log_cell(run_id, result, records, cell.prompts)
     store.link_traces(run_id, records.traces)
     store.end_run(run_id, ENDINGS[result.cell.status])
@@ -124,6 +123,8 @@ class _Cell:
         self.traces: tuple[StoredTrace, ...] = ()
         self.exchanges: tuple[Exchange, ...] = ()
         self.timing: TimingPass | None = None
+        self.completeness_done = False
+        self.trouble: HarnessError | None = None
         self.api_key = endpoint_key(config)
 
     @property
@@ -144,8 +145,7 @@ class _Cell:
             self.progress.stage("starting the gateway")
             gateway = Gateway.start(self._gateway_config(exchanges), cpus=self.gateway_cpus)
             # Read whatever was recorded, also when a pass raised; stopping flushes it.
-            ending.callback(self._read_exchanges, exchanges)
-            ending.callback(gateway.stop)
+            ending.callback(self._stop_and_read, gateway, exchanges)
             setup = self._setup(gateway)
             if self.config.measure.timing:
                 self.timing = TimingPass(self._timing_plan(setup, folder.path), self.progress)
@@ -154,6 +154,8 @@ class _Cell:
             self._completeness_pass(setup, folder.path)
             if self.timing is not None:
                 self.timing.run(self._precise_enough)
+        if self.trouble is not None:
+            raise self.trouble
         self._check_attribution()
 
     def _say_waiting(self) -> None:
@@ -198,15 +200,18 @@ class _Cell:
     def _timing_plan(self, setup: WorkerSetup, folder: Path) -> TimingPlan:
         tracing = self.config.tracing
         shared = self.config.sweep.work_dir
-        template = Path(shared or folder) / "template.db"
+        # A launcher may have brought the job to a machine that does not have the sweep's folder.
+        template = (Path(shared) if shared and Path(shared).is_dir() else folder) / "template.db"
         if not template.exists():
             self.progress.stage("making a store to copy")
             make_template(template)
         return TimingPlan(
             base=setup,
             arms={
-                "strategy": ArmPlan(tracing.target, tracing.style, tracing.depth, stores=tracing.name != "none"),
-                "baseline": ArmPlan("harness.tracing.none:NoTracing", "", "", stores=False),
+                "strategy": ArmPlan(
+                    tracing.target, tracing.style, tracing.depth, stores=tracing.target != STRATEGIES["none"]
+                ),
+                "baseline": ArmPlan(STRATEGIES["none"], "", "", stores=False),
             },
             measure=self.config.measure,
             seed=self.config.seed,
@@ -216,12 +221,17 @@ class _Cell:
         )
 
     def _hidden(self) -> tuple[str, ...]:
-        return (self.config.endpoint.key_env,) if self.config.endpoint.key_env else ()
+        """Keys and addresses that an SDK would take from the environment: the gateway alone may have them."""
+        own = (self.config.endpoint.key_env,) if self.config.endpoint.key_env else ()
+        return (*own, *(name for name in os.environ if _PROVIDER_VARIABLE.match(name)))
 
     def _completeness_pass(self, setup: WorkerSetup, folder: Path) -> None:
-        self.progress.stage("completeness", len(self.prompts.samples))
         with ArmProcess(setup, folder, self._hidden()) as worker:
+            if self.timing is not None:
+                # All processes start together, but nothing else runs while traces are held against the wire.
+                self.timing.wait_until_ready()
             worker.wait_ready()
+            self.progress.stage("completeness", len(self.prompts.samples))
             self.source = worker.ready["source"]
             self.expects_traces = worker.ready["expects_traces"]
             worker.send("completeness")
@@ -231,6 +241,10 @@ class _Cell:
             worker.ask("drain", timeout_s=self.config.measure.drain_timeout_s)
             worker.finish()
         self.traces = self.store.read_traces(WORKER_NAME.format(cell=self.cell_id))
+        self.completeness_done = True
+        if self.calls and all(call.outcome == "error" for call in self.calls):
+            first = self.calls[0]
+            raise CellError(f"every call failed, the first with {first.error_type}: {first.error_message}")
 
     def _precise_enough(self) -> bool:
         result = analyse(self.records(), self.config.measure)
@@ -241,9 +255,17 @@ class _Cell:
             )
         return precision_reached(result, self.config.measure)
 
-    def _read_exchanges(self, path: Path) -> None:
-        if path.exists():
-            self.exchanges = tuple(read_jsonl(path, Exchange))
+    def _stop_and_read(self, gateway: Gateway, path: Path) -> None:
+        """Stop the gateway, which flushes it, and read what it recorded; trouble must not hide a Ctrl-C."""
+        try:
+            gateway.stop()
+        except HarnessError as error:
+            self.trouble = error
+        try:
+            if path.exists():
+                self.exchanges = tuple(read_jsonl(path, Exchange))
+        except HarnessError as error:
+            self.trouble = self.trouble or error
 
     def _check_attribution(self) -> None:
         """Hold the exchanges against the calls: a hole in the ground truth fails the cell.
@@ -303,17 +325,20 @@ class _Cell:
             period_ms=None if self.timing is None else self.timing.period_ms,
             started_unix_ns=self.started_unix_ns,
             ended_unix_ns=time.time_ns(),
+            completeness_done=self.completeness_done,
             status=self.status,
-            reason=self.reason,
+            reason=None if self.reason is None else without_secrets(self.reason),
+            input_error=self.is_input_error,
         )
 
 
 def public_config(config: HarnessConfig) -> dict[str, Any]:
     """The configuration as it may be recorded: passwords in URLs are replaced."""
     plain = asdict(config)
-    for group, key in (("store", "uri"), ("endpoint", "base_url")):
+    for group, key in (("store", "uri"), ("endpoint", "base_url"), ("sweep", "command")):
         if plain[group][key]:
-            plain[group][key] = without_password(plain[group][key])
+            plain[group][key] = without_secrets(plain[group][key])
+    plain["provider"]["model"] = config.provider.model or DEFAULT_MODELS[config.provider.backend]
     plain["environment"] = measured_environment()
     return plain
 
@@ -324,15 +349,7 @@ def measured_environment() -> dict[str, str]:
     Names that may hold a secret are recorded as being set, without their value.
     """
     return {
-        name: "[set]" if _SECRET.search(name) or "@" in value else value
+        name: "[set]" if _SECRET.search(name) else without_secrets(value)
         for name, value in sorted(os.environ.items())
         if name.startswith(("MLFLOW_", "OTEL_"))
     }
-
-
-def without_password(url: str) -> str:
-    """A URL whose user and password, if it has any, are replaced."""
-    parts = urlsplit(url)
-    if "@" not in parts.netloc:
-        return url
-    return urlunsplit(parts._replace(netloc="[redacted]@" + parts.netloc.rpartition("@")[2]))

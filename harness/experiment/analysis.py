@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 from typing import TYPE_CHECKING, Any
@@ -30,7 +31,7 @@ def analyse_cell(records: CellRecords, run_id: str | None = None) -> CellResult:
     overhead: OverheadResult | None = None
     cell = records.cell
     try:
-        if records.calls:
+        if records.calls and cell.completeness_done:
             completeness = judge_cell(records)
         if records.arms:
             overhead = analyse(records, measure_of(cell.config))
@@ -86,16 +87,39 @@ def _token_overlap(call: Call) -> float | None:
     return 2 * (said & wanted).total() / (said.total() + wanted.total())
 
 
+def floor_of(result: CellResult, cells: Iterable[CellResult]) -> float | None:
+    """The A/A noise floor that a cell may be held against: of its provider, under its conditions.
+
+    The largest where several cells apply, ``None`` where none does.
+    """
+    found = [
+        floor
+        for other in cells
+        if _conditions(other) == _conditions(result) and other.overhead is not None
+        if (floor := floor_ms(other.overhead)) is not None
+    ]
+    return max(found, default=None)
+
+
+def _conditions(result: CellResult) -> tuple[str, ...]:
+    """What has to be equal for a floor to mean anything."""
+    cell = result.cell
+    shaping = {key: cell.config.get(key) for key in ("provider", "endpoint", "measure", "runtime")}
+    machine = cell.machine.model_copy(update={"load_1min": 0.0})
+    parts = (shaping, cell.versions, machine.model_dump(), cell.prompt_set_digest, cell.seed)
+    return tuple(json.dumps(part, sort_keys=True, default=str) for part in parts)
+
+
 def floors_ms(cells: Iterable[CellResult]) -> dict[str, float]:
-    """The A/A noise floor of each provider that has a ``tracing=none`` cell with an interval."""
-    floors: dict[str, float] = {}
-    for result in cells:
+    """The A/A noise floor of each provider whose ``tracing=none`` cells ran under one set of conditions."""
+    all_cells = tuple(cells)
+    floors: dict[str, set[float]] = {}
+    for result in all_cells:
         if result.overhead is not None and result.overhead.is_floor:
-            floor = floor_ms(result.overhead)
+            floor = floor_of(result, all_cells)
             if floor is not None:
-                key = floor_key(result)
-                floors[key] = max(floor, floors.get(key, 0.0))
-    return floors
+                floors.setdefault(floor_key(result), set()).add(floor)
+    return {key: values.pop() for key, values in floors.items() if len(values) == 1}
 
 
 def floor_key(result: CellResult) -> str:

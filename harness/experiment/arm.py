@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from harness.worker import WorkerSetup
 
 START_TIMEOUT_S = 300.0
-CALL_TIMEOUT_S = 600.0
+ANSWER_TIMEOUT_S = 60.0
 
 
 class ArmProcess:
@@ -76,7 +76,7 @@ class ArmProcess:
         """
         self.ready = self.receive(START_TIMEOUT_S)
 
-    def ask(self, op: str, *, timeout_s: float = CALL_TIMEOUT_S, **fields: Any) -> dict[str, Any]:
+    def ask(self, op: str, *, timeout_s: float = ANSWER_TIMEOUT_S, **fields: Any) -> dict[str, Any]:
         """Send one command and wait for its answer."""
         self.send(op, **fields)
         return self.receive(timeout_s)

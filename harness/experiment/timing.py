@@ -92,7 +92,7 @@ class _ArmState:
             arm=self.arm,
             pid=self.process.pid,
             cpus=tuple(totals["cpus"]),
-            import_ns=self.process.ready["import_ns"],
+            import_cpu_ns=self.process.ready["import_cpu_ns"],
             warmup_calls=self.warmup["calls"],
             warmup_ns=self.warmup["total_ns"],
             warmup_drain_ns=self.warmup["drain_ns"],
@@ -139,17 +139,22 @@ class TimingPass:
                 state.process.kill()
         self._waiting.clear()
 
+    def wait_until_ready(self) -> None:
+        """Wait for the processes that were started, and let them rest until their fork's turn."""
+        self.progress.stage("starting processes", 2 * len(self._waiting))
+        for state in self._states():
+            state.process.wait_ready()
+            state.process.rest()
+            self.progress.step()
+
     def run(self, enough: Callable[[], bool]) -> None:
         """Run forks: at least ``measure.forks``, then until ``enough()`` or ``measure.max_forks``."""
         measure = self.plan.measure
         done = 0
         while done < measure.max_forks and (done < measure.forks or not enough()):
             if not self._waiting:
-                self.start_processes(measure.forks - done if done < measure.forks else FORKS_AT_ONCE)
-            self.progress.stage("starting processes", 2 * len(self._waiting))
-            for state in self._states():
-                state.process.wait_ready()
-                self.progress.step()
+                self.start_processes((measure.forks if done < measure.forks else measure.max_forks) - done)
+                self.wait_until_ready()
             done += self._run_waiting(enough, done)
 
     def _run_waiting(self, enough: Callable[[], bool], done: int) -> int:
@@ -160,7 +165,6 @@ class TimingPass:
         with pinned(parent_cpus):
             for state in self._states():
                 state.process.pin(arm_cpus)
-                state.process.rest()
             for fork in sorted(self._waiting):
                 if done + ran >= measure.forks and enough():
                     break
@@ -192,6 +196,7 @@ class TimingPass:
             with self._running(state):
                 answer = state.process.ask(
                     "block",
+                    timeout_s=self._block_timeout_s(len(block.order)),
                     kind="measured",
                     block=block.block,
                     position=block.position,
@@ -199,8 +204,6 @@ class TimingPass:
                     order=block.order,
                     period_ns=int(self.period_ms * 1e6),
                 )
-                if measure.rest == "drain":
-                    self._drain(state)
             self.blocks.append(Block.model_validate(answer["block"]))
             state.measured_calls += len(block.order)
             self.progress.step()
@@ -214,10 +217,17 @@ class TimingPass:
 
     @contextlib.contextmanager
     def _running(self, state: _ArmState) -> Iterator[None]:
-        """Let one arm run; the other rests."""
+        """Let one arm run; the other rests: stopped, or with nothing left to do."""
         state.process.resume()
         yield
-        state.process.rest()
+        if self.plan.measure.rest == "drain":
+            self._drain(state)
+        else:
+            state.process.rest()
+
+    def _block_timeout_s(self, calls: int) -> float:
+        """How long a block may take: every call may use up its time-out, with two retries of the SDK."""
+        return 60.0 + calls * (3 * self.plan.base.timeout_s + self.period_ms / 1e3)
 
     def _drain(self, state: _ArmState) -> dict[str, Any]:
         return state.process.ask("drain", timeout_s=self.plan.measure.drain_timeout_s)
@@ -227,7 +237,14 @@ class TimingPass:
         plan, measure = self.plan, self.plan.measure
         order = sample_order(plan.seed, state.fork, len(plan.base.samples), PRIME_CALLS, measure.warmup_calls)
         answer = state.process.ask(
-            "block", kind="warmup", block=0, position=0, first_repetition=PRIME_CALLS, order=order, period_ns=0
+            "block",
+            timeout_s=self._block_timeout_s(len(order)),
+            kind="warmup",
+            block=0,
+            position=0,
+            first_repetition=PRIME_CALLS,
+            order=order,
+            period_ns=0,
         )
         block = Block.model_validate(answer["block"])
         self.blocks.append(block)

@@ -55,7 +55,7 @@ def estimates(forks: Sequence[Fork], *, level: float) -> dict[str, Estimate]:
         _drain(forks, level),
         _stored_bytes(forks, level),
         _plain(_Quantity("peak_memory_mib", "MiB", 0.0), forks, level, _peak_memory_mib),
-        _plain(_Quantity("import_ms", "ms", CLOCK_STEP_MS), forks, level, _import_ms),
+        _plain(_Quantity("import_cpu_ms", "ms", CLOCK_STEP_MS), forks, level, _import_cpu_ms),
     ]
     return {entry.name: entry for entry in entries}
 
@@ -182,8 +182,8 @@ def _peak_memory_mib(run: ArmRun) -> float:
     return run.peak_memory_bytes / BYTES_PER_MIB
 
 
-def _import_ms(run: ArmRun) -> float:
-    return run.import_ns / NS_PER_MS
+def _import_cpu_ms(run: ArmRun) -> float:
+    return run.import_cpu_ns / NS_PER_MS
 
 
 def _plain(quantity: _Quantity, forks: Sequence[Fork], level: float, value: Callable[[ArmRun], float]) -> Estimate:

@@ -30,12 +30,18 @@ def _recording(cell: CellView) -> str:
     completeness = cell.result.completeness
     if completeness is None:
         return "left no judged traces"
+    scores = []
     if completeness.recall is None:
         said = "has no recall"
+    elif completeness.wire_recall is None:
+        said = f"records {percent(completeness.recall)} of the facts"
     else:
-        said = f"records {percent(completeness.recall)} of what the wire shows"
+        said = f"records {percent(completeness.wire_recall)} of what the wire shows"
+        scores.append(f"recall {percent(completeness.recall)}")
     if completeness.fidelity is not None:
-        said += f" (fidelity {percent(completeness.fidelity)})"
+        scores.append(f"fidelity {percent(completeness.fidelity)}")
+    if scores:
+        said += f" ({', '.join(scores)})"
     if cell.troubles:
         said += f", with {cell.troubles} of {count(completeness.traces_expected, 'expected trace')},"
     return said

@@ -68,7 +68,7 @@ ESTIMATES = {
     "drain_ms_per_trace": "Drain per trace",
     "stored_bytes_per_trace": "Stored per trace",
     "peak_memory_mib": "Added peak memory",
-    "import_ms": "Added import time of the process",
+    "import_cpu_ms": "Added CPU time of the imports, once a process",
 }
 """The ledger's lines in their order: an estimate's name and what it is in words."""
 

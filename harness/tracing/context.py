@@ -67,12 +67,15 @@ def careful_stream(call: Callable[..., Any], provider: Provider) -> Callable[...
         parent = mlflow.get_current_active_span()
         span = mlflow.start_span_no_context("chat", span_type=SpanType.CHAT_MODEL, parent_span=parent)
         chunks: list[Any] = []
+        waiting = True
         try:
             note_request(span, {**provider.chat_request(request), "stream": True})
             for chunk in call(**request):
-                if not chunks:
-                    span.add_event(SpanEvent("first_token"))  # type: ignore[abstract]  # as MLflow declares it
                 chunks.append(chunk)
+                # The first chunk of a stream usually carries the role and no text.
+                if waiting and provider.stream_answer(chunks).text:
+                    span.add_event(SpanEvent("first_token"))  # type: ignore[abstract]  # as MLflow declares it
+                    waiting = False
                 yield chunk
             note_answer(span, provider.stream_answer(chunks))
         except Exception as error:

@@ -62,7 +62,7 @@ def _run(fork: int, arm: Arm, measured_calls: int) -> ArmRun:
         arm=arm,
         pid=1,
         cpus=(0,),
-        import_ns=10**9 + fork,
+        import_cpu_ns=10**9 + fork,
         warmup_calls=30,
         warmup_ns=30 * 20_000_000,
         warmup_drain_ns=10**8 + fork,

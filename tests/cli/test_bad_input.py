@@ -43,6 +43,9 @@ if TYPE_CHECKING:
         ("endpoint=url", "endpoint.base_url", "http://127.0.0.1:8000/v1"),
         ("endpoint=url endpoint.base_url=foo", "'foo' is not a URL", "http://127.0.0.1:8000/v1"),
         ("provider=mistralai endpoint=openai", "endpoint=openai", "endpoint=simulator"),
+        ("endpoint=url endpoint.base_url=http://me:secret@127.0.0.1/v1", "endpoint.base_url", "endpoint.key_env"),
+        ("tracing=custom tracing.name=none tracing.target=a.b:C", "tracing.name=none", "another name"),
+        ("measure.period_ms=nan", "measure.period_ms=nan", "not above 0"),
         ("endpoint.latency.kind=foo", "'foo'", "fixed, lognormal, none"),
         ("prompts.path=nope.jsonl", "nope.jsonl", "no such file"),
         ("prompts.limit=0", "prompts.limit", "at least 1"),
@@ -72,7 +75,18 @@ def test_a_missing_key_names_its_variable(harness: Callable[..., subprocess.Comp
     assert done.stderr.count("\n") == 1
 
 
-@pytest.mark.parametrize("uri", ["http://127.0.0.1:9", "sqlite:////nowhere/at/all/mlflow.db"])
+def test_a_key_that_no_header_can_carry_is_refused_unseen(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A key with a line end is refused by the name of its variable, and the key is not printed."""
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-very-secret\r")
+    assert main(["endpoint=openai"]) == 2
+    printed = capsys.readouterr().err
+    assert "OPENAI_API_KEY" in printed
+    assert "very-secret" not in printed
+
+
+@pytest.mark.parametrize("uri", ["http://127.0.0.1:9", "sqlite:////nowhere/at/all/mlflow.db", "foo://bar"])
 def test_a_store_that_cannot_be_used_is_named(
     uri: str, harness: Callable[..., subprocess.CompletedProcess[str]]
 ) -> None:

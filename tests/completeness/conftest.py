@@ -350,9 +350,15 @@ def _otel_attributes(made: Scene, *, failed: bool) -> dict[str, Any]:
 
 
 def _events(made: Scene) -> list[dict[str, Any]]:
-    """Empty chunk events a millisecond after the wire's, so that they prove times and nothing else."""
+    """Chunk events a millisecond after the wire's, so blurred that they prove times and nothing else."""
     return [
-        {"name": f"mlflow.chunk.item.{position}", "time_unix_ns": at_unix(21 + 10 * position), "attributes": {}}
+        {
+            "name": f"mlflow.chunk.item.{position}",
+            "time_unix_ns": at_unix(21 + 10 * position),
+            "attributes": {
+                "mlflow.chunk.value": json.dumps({"choices": [{"delta": {"content": "." * (position > 0)}}]})
+            },
+        }
         for position in range(len(made.exchanges[0]["chunks"]))
     ]
 

@@ -50,7 +50,7 @@ MLFLOW_SPOTS = (
     Spot("request.parameter.logit_bias", (INPUTS, "logit_bias"), "logit_bias", {"11": 5}),
     Spot("request.tools", ("mlflow.chat.tools",), "tools", [{"type": "function", "function": {"name": "x"}}], "tools"),
     Spot("request.stream", (INPUTS, "stream"), "stream", False, "stream"),
-    Spot("response.model", ("mlflow.llm.model",), "response_model", "gpt-4o-mini"),
+    Spot("response.model", ("mlflow.llm.model",), "response_model", "gpt-5"),
     Spot("response.id", (OUTPUTS, "id"), "response_id", "chatcmpl-other"),
     Spot("response.content", (*CHOICE, "message", "content"), "text", "It is Bergen, of course."),
     Spot("response.content", (*CHOICE, "message", "content"), "text", "It is Oslo", "stream"),
@@ -138,7 +138,7 @@ def test_a_good_trace_has_every_fact(make_scene: MakeScene, kind: str, dialect: 
     """A trace that holds every fact in both conventions' places is judged recorded throughout."""
     result = make_scene(dialect=dialect, **KINDS[kind]).judge()
     assert {(one.fact, one.convention) for one in result.judgements if one.verdict != "recorded"} == set()
-    assert (result.recall, result.otel_recall, result.fidelity) == (1.0, 1.0, 1.0)
+    assert (result.recall, result.wire_recall, result.otel_recall, result.fidelity) == (1.0, 1.0, 1.0, 1.0)
     assert result.notes == ()
 
 
@@ -230,20 +230,95 @@ def test_the_answering_model_is_no_proof_of_the_asked_one(make_scene: MakeScene)
     scene.answer["model"] = scene.request["model"]
     scene.exchanges[0]["response_body"] = scene.exchanges[0]["response_body"].replace("-2024-07-18", "")
     del scene.attributes[INPUTS]["model"]
-    scene.attributes["mlflow.llm.model"] = scene.request["model"]
+    del scene.attributes[MODEL]
     scene.attributes["model"] = scene.request["model"]
     scene.attributes[OUTPUTS]["model"] = scene.request["model"]
-    assert scene.verdict("response.model") == "recorded"
+    assert scene.verdict("response.model") == "elsewhere"
     assert scene.verdict("request.model") == "missing"
 
 
-def test_the_asked_model_in_the_answering_models_place_is_wrong(make_scene: MakeScene) -> None:
-    """MLflow's model attribute names the model that answered; the one asked for there is wrong."""
+MODEL = "mlflow.llm.model"
+ASKED, ANSWERING, THIRD = "gpt-4o-mini", "gpt-4o-mini-2024-07-18", "gpt-5"
+
+
+@pytest.mark.parametrize(
+    ("slot", "named", "kept", "verdicts"),
+    [
+        (ANSWERING, ASKED, False, ("recorded", "recorded")),
+        (ASKED, ASKED, True, ("elsewhere", "recorded")),
+        (ASKED, ASKED, False, ("missing", "recorded")),
+        (ASKED, None, False, ("missing", "recorded")),
+        (ANSWERING, None, False, ("recorded", "missing")),
+        (None, ASKED, True, ("elsewhere", "recorded")),
+        (THIRD, ASKED, True, ("wrong", "recorded")),
+        (THIRD, None, True, ("wrong", "wrong")),
+        (ANSWERING, ANSWERING, False, ("recorded", "wrong")),
+        (ASKED, THIRD, False, ("missing", "wrong")),
+        (None, THIRD, False, ("missing", "wrong")),
+    ],
+)
+def test_one_slot_for_two_models(
+    make_scene: MakeScene, *, slot: str | None, named: str | None, kept: bool, verdicts: tuple[str, str]
+) -> None:
+    """MLflow's one model slot may hold either model; it is wrong only with a third, and the inputs go first."""
     scene = make_scene(conventions=("mlflow",))
-    scene.attributes["mlflow.llm.model"] = scene.request["model"]
-    scene.attributes[OUTPUTS]["model"] = scene.answer["model"]
-    assert scene.verdict("response.model") == "wrong"
-    assert scene.verdict("request.model") == "recorded"
+    scene.attributes[MODEL] = slot
+    scene.attributes[INPUTS]["model"] = named
+    if kept:
+        scene.attributes[OUTPUTS]["model"] = ANSWERING
+    assert (scene.verdict("response.model"), scene.verdict("request.model")) == verdicts
+
+
+def test_a_model_that_was_asked_for_and_answered(make_scene: MakeScene) -> None:
+    """Where both models have one name, the slot holds both."""
+    scene = make_scene(conventions=("mlflow",))
+    scene.exchanges[0]["response_body"] = scene.exchanges[0]["response_body"].replace("-2024-07-18", "")
+    scene.attributes[MODEL] = ASKED
+    del scene.attributes[INPUTS]["model"]
+    assert (scene.verdict("response.model"), scene.verdict("request.model")) == ("recorded", "recorded")
+
+
+ALIASES = [("max_completion_tokens", "max_tokens", 20), ("random_seed", "seed", 7)]
+
+
+@pytest.mark.parametrize(("parameter", "alias", "value"), ALIASES)
+def test_a_parameter_under_its_other_name(
+    make_scene: MakeScene, parts: type[Parts], parameter: str, alias: str, value: int
+) -> None:
+    """The name that MLflow's exporter reads is a place as well, for the same value only."""
+    scene = make_scene(conventions=("mlflow",))
+    del scene.request[alias]
+    scene.request[parameter] = value
+    scene.exchanges = [parts.exchange(scene)]
+    fact = f"request.parameter.{parameter}"
+    assert scene.judgement(fact).place == f"{INPUTS}.{alias}"
+    assert scene.verdict(fact) == "recorded"
+    scene.attributes[INPUTS][alias] = value + 1
+    assert scene.verdict(fact) == "wrong"
+    del scene.attributes[INPUTS][alias]
+    assert scene.verdict(fact) == "missing"
+
+
+@pytest.mark.parametrize(("parameter", "alias", "value"), ALIASES)
+def test_a_name_on_the_wire_is_no_alias(
+    make_scene: MakeScene, parts: type[Parts], parameter: str, alias: str, value: int
+) -> None:
+    """Where the wire has both names, each stands for itself."""
+    scene = make_scene(conventions=("mlflow",))
+    scene.request[parameter] = value + 1
+    scene.exchanges = [parts.exchange(scene)]
+    scene.attributes[INPUTS][parameter] = value + 1
+    assert scene.verdict(f"request.parameter.{parameter}") == "recorded"
+    assert scene.verdict(f"request.parameter.{alias}") == "recorded"
+
+
+@pytest.mark.parametrize(("parameter", "alias", "value"), [(alias, name, value) for name, alias, value in ALIASES])
+def test_an_alias_works_one_way_only(make_scene: MakeScene, parameter: str, alias: str, value: int) -> None:
+    """A parameter that has the common name on the wire is elsewhere under the special one."""
+    scene = make_scene(conventions=("mlflow",))
+    del scene.attributes[INPUTS][parameter]
+    scene.attributes[INPUTS][alias] = value
+    assert scene.verdict(f"request.parameter.{parameter}") == "elsewhere"
 
 
 def test_contradicting_places_are_wrong(make_scene: MakeScene) -> None:
@@ -300,6 +375,7 @@ def test_tokens_of_langchain_are_joined(make_scene: MakeScene) -> None:
     del scene.attributes[OUTPUTS]
     for event, token in zip(scene.span["events"], ["", "It is", " Oslo,", " of course."], strict=False):
         event |= {"name": "new_token", "attributes": {"token": token}}
+    del scene.span["events"][4:]
     assert scene.verdict("response.content") == "elsewhere"
     assert scene.verdict("time_to_first_token") == "recorded"
 
@@ -330,6 +406,132 @@ def test_a_first_token_time_under_a_telling_key(make_scene: MakeScene, key: str,
     assert scene.verdict("time_to_first_token") == "elsewhere"
     scene.attributes[key] = value * 20
     assert scene.verdict("time_to_first_token") == "missing"
+
+
+def _decoded(text: str) -> Any:
+    return json.loads(text.removeprefix("data: "))
+
+
+def _encoded(value: Any) -> str:
+    return json.dumps(value)
+
+
+def _slow_stream(make_scene: MakeScene, **kind: bool) -> Scene:
+    """A stream whose first content comes 200 ms after the chunk with the role, and whose trace says no times."""
+    scene = make_scene(stream=True, conventions=("mlflow",), **kind)
+    role, *rest = scene.exchanges[0]["chunks"]
+    later = tuple(one.model_copy(update={"sent_ns": one.sent_ns + 190_000_000}) for one in rest)
+    scene.exchanges[0] |= {"chunks": (role, *later), "last_byte_ns": scene.exchanges[0]["last_byte_ns"] + 190_000_000}
+    scene.call["end_ns"] += 190_000_000
+    for span in scene.trace["spans"]:
+        span["end_unix_ns"] += 190_000_000
+    scene.span["events"] = []
+    return scene
+
+
+ROLE_MS, CONTENT_MS = 20, 220
+"""When a slow stream's first chunk and its first content go out."""
+
+
+def _openai_chunk(**delta: Any) -> dict[str, Any]:
+    return {"mlflow.chunk.value": _encoded({"choices": [{"index": 0, "delta": {"role": None, **delta}}]})}
+
+
+def _langchain_chunk(**message: Any) -> dict[str, Any]:
+    kwargs = {"content": "", "type": "AIMessageChunk", "tool_calls": [], **message}
+    serialised = {"lc": 1, "kwargs": {"type": "ChatGenerationChunk", "message": {"lc": 1, "kwargs": kwargs}}}
+    return {"token": kwargs["content"], "chunk": _encoded(serialised)}
+
+
+@pytest.mark.parametrize(
+    ("name", "empty", "full"),
+    [
+        ("mlflow.chunk.item", _openai_chunk(content=""), _openai_chunk(content="It is")),
+        ("mlflow.chunk.item", _openai_chunk(), _openai_chunk(tool_calls=[{"index": 0}])),
+        (
+            "mlflow.chunk.item",
+            {"mlflow.chunk.value": '{"data": {"choices": [{"delta": {"content": ""}}]}}'},
+            {"mlflow.chunk.value": '{"data": {"choices": [{"delta": {"content": "It is"}}]}}'},
+        ),
+        ("mlflow.chunk.item", {"mlflow.chunk.value": '""'}, {"mlflow.chunk.value": '"It is"'}),
+        (
+            "mlflow.chunk.item",
+            {"mlflow.chunk.value": '{"content": "", "tool_call_chunks": []}'},
+            {"mlflow.chunk.value": '{"content": "It is", "tool_call_chunks": []}'},
+        ),
+        ("new_token", {"token": ""}, {"token": "It is"}),
+        ("new_token", _langchain_chunk(), _langchain_chunk(content="It is")),
+        ("new_token", _langchain_chunk(), _langchain_chunk(tool_call_chunks=[{"name": "f", "args": ""}])),
+    ],
+)
+def test_the_first_piece_with_content_is_the_first_token(
+    make_scene: MakeScene, parts: type[Parts], name: str, empty: dict[str, Any], full: dict[str, Any]
+) -> None:
+    """Where the pieces can be read, the one with the role alone is passed over, and none with content is."""
+    scene = _slow_stream(make_scene)
+    first, second, third = (
+        {"name": f"{name}.{ms}", "time_unix_ns": parts.at_unix(ms), "attributes": {}}
+        for ms in (ROLE_MS + 1, CONTENT_MS + 1, CONTENT_MS + 11)
+    )
+    scene.span["events"] = [first | {"attributes": empty}, second | {"attributes": full}, third | {"attributes": full}]
+    assert scene.judgement("time_to_first_token").traced == second["time_unix_ns"]
+    assert scene.verdict("time_to_first_token") == "recorded"
+    scene.span["events"][0]["attributes"] = full
+    assert scene.judgement("time_to_first_token").traced == first["time_unix_ns"]
+    assert scene.verdict("time_to_first_token") == "wrong"
+    scene.span["events"] = [one | {"attributes": empty} for one in (first, second, third)]
+    assert scene.verdict("time_to_first_token") == "missing"
+
+
+@pytest.mark.parametrize("name", ["first_token", "First Chunk", "llm.token.first", "mlflow.chunk.item.0"])
+@pytest.mark.parametrize(
+    ("times_ms", "verdict"),
+    [
+        ([CONTENT_MS + 1], "recorded"),
+        ([CONTENT_MS - 4, CONTENT_MS + 300], "recorded"),
+        ([CONTENT_MS - 6, CONTENT_MS + 1], "wrong"),
+        ([CONTENT_MS + 49], "recorded"),
+        ([CONTENT_MS + 51], "wrong"),
+        ([ROLE_MS + 1, CONTENT_MS + 1], "wrong"),
+        ([CONTENT_MS + 1, ROLE_MS + 1], "wrong"),
+    ],
+)
+def test_events_that_carry_nothing_are_timed_by_the_first(
+    make_scene: MakeScene, parts: type[Parts], name: str, times_ms: list[float], verdict: str
+) -> None:
+    """Any event named after tokens or chunks counts, and without pieces to read it is the earliest that does."""
+    scene = _slow_stream(make_scene)
+    scene.span["events"] = [{"name": name, "time_unix_ns": parts.at_unix(ms), "attributes": {}} for ms in times_ms]
+    assert scene.verdict("time_to_first_token") == verdict
+
+
+def test_late_events_of_another_span_do_not_pass(make_scene: MakeScene, parts: type[Parts]) -> None:
+    """On a span that is not judged, too, only the first event may be the first token's."""
+    scene = _slow_stream(make_scene)
+    times_ms = (ROLE_MS + 1, CONTENT_MS + 1)
+    events = [{"name": "chunk", "time_unix_ns": parts.at_unix(ms), "attributes": {}} for ms in times_ms]
+    scene.trace["spans"][0]["events"] = events
+    assert scene.verdict("time_to_first_token") == "missing"
+    del events[0]
+    assert scene.verdict("time_to_first_token") == "elsewhere"
+
+
+def test_other_events_are_no_chunks(make_scene: MakeScene, parts: type[Parts]) -> None:
+    """An event whose name says nothing of tokens or chunks is no first token."""
+    scene = _slow_stream(make_scene)
+    scene.span["events"] = [{"name": "progress", "time_unix_ns": parts.at_unix(CONTENT_MS + 1), "attributes": {}}]
+    assert scene.verdict("time_to_first_token") == "missing"
+
+
+def test_a_broken_piece_cannot_be_read(make_scene: MakeScene, parts: type[Parts]) -> None:
+    """Pieces that are cut off count as events that carry nothing."""
+    scene = _slow_stream(make_scene)
+    broken = {"mlflow.chunk.value": '{"choices": [{"delta": {"cont'}
+    event = {"name": "mlflow.chunk.item.0", "time_unix_ns": parts.at_unix(CONTENT_MS + 1), "attributes": broken}
+    scene.span["events"] = [event, event | {"time_unix_ns": parts.at_unix(CONTENT_MS + 90)}]
+    assert scene.verdict("time_to_first_token") == "recorded"
+    scene.span["events"].reverse()
+    assert scene.verdict("time_to_first_token") == "recorded"
 
 
 def test_a_wrong_finish_reason_is_wrong_though_the_right_one_is_in_an_event(make_scene: MakeScene) -> None:
@@ -501,11 +703,3 @@ def test_the_table_is_sound() -> None:
         assert fact.mlflow or fact.otel
         assert all(place.level is None for place in fact.mlflow)
         assert all(place.level is not None for place in fact.otel)
-
-
-def _decoded(text: str) -> Any:
-    return json.loads(text.removeprefix("data: "))
-
-
-def _encoded(value: Any) -> str:
-    return json.dumps(value)

@@ -304,8 +304,9 @@ def test_a_strategy_without_traces_has_no_scores(make_scene: MakeScene) -> None:
     scene.traces = []
     result = scene.judge()
     assert (result.calls, result.traces_expected, result.traces_lost) == (1, 0, 0)
-    assert (result.recall, result.otel_recall, result.fidelity) == (None, None, None)
+    assert (result.recall, result.wire_recall, result.otel_recall, result.fidelity) == (None,) * 4
     assert set(result.reasons.values()) == {"the strategy 'none' expects no traces"}
+    assert set(result.reasons) == {"recall", "wire_recall", "otel_recall", "fidelity"}
     assert (result.judgements, result.facts, result.notes) == ((), (), ())
 
 
@@ -322,8 +323,30 @@ def test_a_trace_under_a_strategy_without_traces_is_an_orphan(make_scene: MakeSc
 def test_a_cell_without_calls_has_no_scores(make_scene: MakeScene) -> None:
     """An empty denominator gives None with its reason."""
     result = judge_cell(make_scene().records()._replace(calls=(), exchanges=(), traces=()))
-    assert (result.recall, result.otel_recall, result.fidelity) == (None, None, None)
+    assert (result.recall, result.wire_recall, result.otel_recall, result.fidelity) == (None,) * 4
     assert result.reasons["recall"] == "the completeness pass has no calls"
+
+
+def test_the_wires_recall_leaves_out_the_structure(make_scene: MakeScene) -> None:
+    """A trace with a sound tree and nothing that the wire shows has a recall, and none of the wire."""
+    scene = make_scene(conventions=("mlflow",))
+    scene.span["attributes"] = {"mlflow.spanType": "CHAT_MODEL"}
+    result = scene.judge()
+    of_wire = [one for one in result.judgements if one.convention == "mlflow" and not one.fact.startswith("trace.")]
+    assert {one.verdict for one in of_wire} == {"missing"}
+    assert result.wire_recall == 0.0
+    applicable = sum(one.convention == "mlflow" for one in result.judgements)
+    assert result.recall == (applicable - len(of_wire)) / applicable
+
+
+def test_one_wrong_fact_lowers_the_wires_recall(make_scene: MakeScene) -> None:
+    """The wire's recall is recorded over applicable facts; a fault in the structure leaves it as it is."""
+    scene = make_scene()
+    scene.attributes["mlflow.spanInputs"]["temperature"] = 0.9
+    scene.trace["spans"][0]["attributes"] = {}
+    result = scene.judge()
+    applicable = [one for one in result.judgements if one.convention == "mlflow" and not one.fact.startswith("trace.")]
+    assert result.wire_recall == (len(applicable) - 1) / len(applicable)
 
 
 def test_the_timing_pass_does_not_count(make_scene: MakeScene) -> None:

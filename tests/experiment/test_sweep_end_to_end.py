@@ -155,8 +155,20 @@ def test_none_expects_no_traces_and_has_no_recall(main_sweep: Sweep) -> None:
 def test_the_untraced_worker_never_imports_mlflow(main_sweep: Sweep) -> None:
     """The weight of MLflow's import is in the traced arm alone."""
     arms = main_sweep.records(main_sweep.cells[1]).arms
-    import_ns = {arm.arm: arm.import_ns for arm in arms}
+    import_ns = {arm.arm: arm.import_cpu_ns for arm in arms}
     assert import_ns["strategy"] > 1.5 * import_ns["baseline"]
+
+
+def test_memory_is_that_of_each_process(main_sweep: Sweep) -> None:
+    """The traced process's peak is well above the untraced one's: neither shows the parent's."""
+    memory = {arm.arm: arm.peak_memory_bytes for arm in main_sweep.records(main_sweep.cells[1]).arms}
+    assert memory["strategy"] > 1.3 * memory["baseline"]
+
+
+def test_both_arms_keep_to_one_core_that_is_not_the_gateways(main_sweep: Sweep) -> None:
+    """The recorded affinity of both arms is the arms' core."""
+    records = main_sweep.records(main_sweep.cells[1])
+    assert {arm.cpus for arm in records.arms} == {records.cell.machine.arm_cpus}
 
 
 def test_every_call_has_an_exchange_and_every_exchange_a_call(main_sweep: Sweep) -> None:
@@ -500,9 +512,30 @@ def test_ctrl_c_keeps_what_was_measured(tmp_path: Path, temporary: Path) -> None
     assert records.cell.status == "interrupted"
     assert records.calls
     assert {arm.fork for arm in records.arms} == {0}
-    assert len(found.cells) == 1
+    assert [run.info.status for run in found.cells] == ["KILLED"]
     assert found.parent.info.status == "KILLED"
     assert "interrupted" in found.artifact(found.parent, "report.md").read_text(encoding="utf-8")
+
+
+def test_a_cell_whose_calls_all_fail_is_a_failed_one(tmp_path: Path) -> None:
+    """An endpoint that refuses every call fails the cell with the first error, and no timing is tried."""
+    url = "endpoint.base_url=http://127.0.0.1:9/v1"
+    found = sweep(tmp_path, "endpoint=url", url, "provider=mistralai", "prompts=short", "prompts.limit=2", *TINY)
+    assert found.done.returncode == 1
+    assert "every call failed, the first with" in found.done.stdout
+    assert [run.info.status for run in found.cells] == ["FAILED"]
+    assert "overhead.p50_ms" not in found.cells[0].data.metrics
+
+
+def test_bad_input_that_a_worker_finds_ends_with_status_2(
+    harness: Callable[..., subprocess.CompletedProcess[str]],
+) -> None:
+    """Autolog for a provider without a flavour is the person's to mend: one sentence, exit status 2."""
+    target = f"provider.target={EXAMPLES / 'own_provider.py'}:PlainHttp"
+    done = harness("provider=custom", target, "tracing=autolog", "prompts=short", "measure.timing=false")
+    assert done.returncode == 2
+    assert "flavo" in done.stdout
+    assert "Traceback" not in done.stderr
 
 
 def test_an_exchange_without_a_call_id_fails_the_cell(

@@ -88,7 +88,7 @@ def _run(plan: Plan, fork: int, arm: Arm) -> ArmRun:
         "arm": arm,
         "pid": 1000 + 2 * fork + (arm == "baseline"),
         "cpus": (0,),
-        "import_ns": 300_000_000 + (900_000_000 + fork * 1_000_000 if traced else 0),
+        "import_cpu_ns": 300_000_000 + (900_000_000 + fork * 1_000_000 if traced else 0),
         "warmup_calls": plan.warmup_calls,
         "warmup_ns": plan.warmup_calls * (DRAIN_NS_PER_TRACE if traced else 2_000_000),
         "warmup_drain_ns": plan.warmup_calls * (5_000_000 + fork * 100_000) if traced else 0,

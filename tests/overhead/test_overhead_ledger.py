@@ -29,7 +29,7 @@ NAMES = {
     "drain_ms_per_trace",
     "stored_bytes_per_trace",
     "peak_memory_mib",
-    "import_ms",
+    "import_cpu_ms",
 }
 
 
@@ -120,8 +120,8 @@ def test_costs_beyond_latency_are_differences_of_the_arms(make_records: MakeReco
     assert entries["drain_ms_per_trace"].baseline == 0
     assert entries["peak_memory_mib"].per_fork == (50, 51, 52, 53)
     assert entries["peak_memory_mib"].baseline == 100
-    assert entries["import_ms"].per_fork == pytest.approx([900, 901, 902, 903])
-    assert entries["import_ms"].baseline == pytest.approx(300)
+    assert entries["import_cpu_ms"].per_fork == pytest.approx([900, 901, 902, 903])
+    assert entries["import_cpu_ms"].baseline == pytest.approx(300)
 
 
 def test_stored_bytes_have_no_baseline(make_records: MakeRecords) -> None:
@@ -154,7 +154,7 @@ def test_nothing_is_drained_where_nothing_is_stored(make_records: MakeRecords) -
     for name in ("drain_ms_per_trace", "stored_bytes_per_trace"):
         assert result.estimates[name].value is None
         assert result.estimates[name].reason == "the strategy stores no traces"
-    for name in ("cpu_ms_per_call", "peak_memory_mib", "import_ms"):
+    for name in ("cpu_ms_per_call", "peak_memory_mib", "import_cpu_ms"):
         assert result.estimates[name].value == 0
     assert result.drain_rate_per_s is None
 

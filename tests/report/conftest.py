@@ -188,6 +188,7 @@ def completeness(spec: Spec, index: int) -> CompletenessResult:
         traces_duplicated=0,
         traces_orphaned=1 if spec.lost else 0,
         recall=total["recorded"] / (found + total["missing"]),
+        wire_recall=total["recorded"] / (found + total["missing"]),
         otel_recall=0.0,
         fidelity=1 - total["wrong"] / found,
         reasons={},

@@ -39,8 +39,9 @@ def test_verdict_gives_recall_fidelity_and_cost_with_interval(sweep: SweepResult
     """A judged cell's sentence has its scores and its cost with unit and interval."""
     sentence = verdict_sentences(sweep)[0]
     assert (
-        "autolog records 80.5% of what the wire shows (fidelity 98.9%) and adds 4.11 ms [3.76, 4.46] a call" in sentence
-    )
+        "autolog records 80.5% of what the wire shows (recall 80.5%, fidelity 98.9%) "
+        "and adds 4.11 ms [3.76, 4.46] a call"
+    ) in sentence
 
 
 def test_lost_traces_forbid_a_cost(sweep: SweepResult) -> None:
@@ -53,7 +54,7 @@ def test_lost_traces_forbid_a_cost(sweep: SweepResult) -> None:
 def test_lost_traces_forbid_a_cost_whatever_the_verdict_says(sweep: SweepResult) -> None:
     """A verdict that stands beside lost traces is not repeated."""
     sentence = verdict_sentences(with_overhead(sweep, 3, verdict="slower", traces_lost=5))[0]
-    assert "autolog records 80.5% of what the wire shows (fidelity 98.9%) but its cost is not judged" in sentence
+    assert "(recall 80.5%, fidelity 98.9%) but its cost is not judged" in sentence
 
 
 def test_failed_cell_is_part_of_the_verdict(sweep: SweepResult) -> None:
