@@ -31,7 +31,7 @@ def overlap(one: Estimate, other: Estimate) -> bool:
 def test_cpu_and_drain_are_the_same_whether_the_resting_arm_is_stopped_or_has_drained(
     harness: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
 ) -> None:
-    """Both ways of resting give the same CPU per call and drain per trace, within their intervals and 20%."""
+    """CPU per call and drain per trace agree within their intervals, CPU also within 20%."""
     from harness.tracking import Store
 
     done = harness(
@@ -45,6 +45,6 @@ def test_cpu_and_drain_are_the_same_whether_the_resting_arm_is_stopped_or_has_dr
     assert stopped is not None
     assert drained is not None
     for name in ("cpu_ms_per_call", "drain_ms_per_trace"):
-        one, other = stopped.estimates[name], drained.estimates[name]
-        assert overlap(one, other), (name, one, other)
-        assert abs(mean(one.per_fork) / mean(other.per_fork) - 1) < 0.2, (name, one, other)
+        assert overlap(stopped.estimates[name], drained.estimates[name]), (stopped.estimates, drained.estimates)
+    cpu = [mean(result.estimates["cpu_ms_per_call"].per_fork) for result in (stopped, drained)]
+    assert abs(cpu[0] / cpu[1] - 1) < 0.2
