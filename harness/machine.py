@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import socket
+import tempfile
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -35,6 +36,7 @@ def this_machine(arm_cpus: tuple[int, ...] = (), gateway_cpus: tuple[int, ...] =
         kernel=platform.release(),
         python=platform.python_version(),
         load_1min=os.getloadavg()[0],
+        work_filesystem=filesystem_type(Path(tempfile.gettempdir())),
         arm_cpus=arm_cpus,
         gateway_cpus=gateway_cpus,
     )
@@ -49,6 +51,22 @@ def package_versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
+
+
+def filesystem_type(path: Path) -> str:
+    """Type of the file system that a path stands on, such as ``ext4`` or ``tmpfs``; empty if unknown."""
+    device = path.stat().st_dev
+    wanted = f"{os.major(device)}:{os.minor(device)}"
+    try:
+        mounts = Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return ""
+    for mount in mounts:
+        # Fields of proc(5): the third is the device, the first after the lone dash is the type.
+        before, _, after = mount.partition(" - ")
+        if before.split()[2] == wanted:
+            return after.split()[0]
+    return ""
 
 
 def _cpu_model() -> str:

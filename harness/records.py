@@ -294,7 +294,12 @@ class ArmRun(Record):
 
 
 class Machine(Record):
-    """The machine that a cell was measured on; comparisons across machines are refused."""
+    """The machine that a cell was measured on; comparisons across machines are refused.
+
+    Attributes:
+        work_filesystem: Type of the file system that the arms' throwaway stores stand on: in
+            memory (``tmpfs``) a synchronous write costs next to nothing.
+    """
 
     hostname: str
     cpu_model: str
@@ -303,6 +308,7 @@ class Machine(Record):
     kernel: str
     python: str
     load_1min: float
+    work_filesystem: str = ""
     arm_cpus: tuple[int, ...] = ()
     gateway_cpus: tuple[int, ...] = ()
 

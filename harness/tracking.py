@@ -349,6 +349,7 @@ def cell_tags(result: CellResult) -> dict[str, str]:
         "machine.cpu_count": str(machine.cpu_count),
         "machine.memory_gib": f"{machine.memory_bytes / 2**30:.1f}",
         "machine.kernel": machine.kernel,
+        "machine.work_filesystem": machine.work_filesystem,
         "machine.arm_cpus": ",".join(map(str, machine.arm_cpus)),
         "machine.gateway_cpus": ",".join(map(str, machine.gateway_cpus)),
         "harness.status": cell.status,

@@ -52,6 +52,7 @@ if TYPE_CHECKING:
 DIALECTS: dict[str, Dialect] = {"openai": "openai", "mistralai": "mistral"}
 ENDINGS: dict[str, Ending] = {"ok": "FINISHED", "failed": "FAILED", "interrupted": "KILLED"}
 _SECRET = re.compile("TOKEN|PASS|SECRET|KE[YK]|HEADERS|CREDENTIAL|USERNAME")
+_NOT_A_SWITCH = ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_RUN_ID")
 _PROVIDER_VARIABLE = re.compile(r"(OPENAI|MISTRAL|AZURE_OPENAI|LANGSMITH|LANGCHAIN)_(?!TRACING)|\w+_API_KEY$")
 PLACEHOLDER_KEY = "held-by-the-gateway"
 """What SDKs are given as their key: the gateway puts the real one in its place."""
@@ -351,5 +352,5 @@ def measured_environment() -> dict[str, str]:
     return {
         name: "[set]" if _SECRET.search(name) else without_secrets(value)
         for name, value in sorted(os.environ.items())
-        if name.startswith(("MLFLOW_", "OTEL_"))
+        if name.startswith(("MLFLOW_", "OTEL_")) and name not in _NOT_A_SWITCH
     }

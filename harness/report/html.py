@@ -111,6 +111,7 @@ def _facts_of(cell: CellView) -> Iterable[tuple[str, str]]:
     yield "Processor", f"{machine.cpu_model}, {count(machine.cpu_count, 'core')}"
     yield "Memory", f"{number(machine.memory_bytes / _MIB, decimals=0)} MiB"
     yield "Kernel", machine.kernel
+    yield "File system of the timed stores", machine.work_filesystem or "not recorded"
     yield "Load before the cell (1 min)", number(machine.load_1min, decimals=2)
     for what, pinned in cores.items():
         yield f"Cores of the {what}", ", ".join(map(str, pinned)) or "not pinned"
