@@ -9,7 +9,7 @@ STORE ?= sqlite:///mlflow.db
 export MLFLOW_DISABLE_TELEMETRY := true
 export LANGSMITH_TRACING := false
 
-.PHONY: run test check ui bench calibration lock clean
+.PHONY: run test check ui bench reports calibration lock clean
 
 # The environment is made again when the lock changes; hashes are required for every package.
 $(STAMP): requirements.lock pyproject.toml
@@ -35,6 +35,11 @@ ui: $(STAMP)  ## open the store that `make run` wrote to, on http://127.0.0.1:$(
 
 bench: $(STAMP)  ## run the benchmarks
 	$(BIN)/python -m pytest tests/benchmarks --benchmark-enable --benchmark-only --benchmark-group-by=group -q
+
+reports: $(STAMP)  ## run the default sweep and publish its report in reports/
+	$(BIN)/harness -m provider=openai,mistralai,langchain tracing=none,manual,autolog store.experiment=published
+	$(BIN)/harness report latest store.experiment=published --output reports/default
+	rm -f reports/default/report.html reports/default/cells.json
 
 calibration: $(STAMP)  ## the long self-proofs, about a quarter of an hour
 	$(BIN)/python -m pytest -m calibration -q

@@ -242,11 +242,12 @@ class Store:
         return tuple(str(run.info.run_id) for run in self._runs(f"tags.`{PARENT_TAG}` = '{sweep_run_id}'"))
 
     def find_sweep(self, name: str) -> Run | None:
-        """A sweep's run by the sweep's id or the run's; ``None`` if there is none."""
+        """A sweep's run by the sweep's id or the run's, or the ``latest``; ``None`` if there is none."""
+        found = None
         for run in self._runs(f"tags.`{KIND_TAG}` = 'sweep'"):
-            if name in (run.info.run_id, run.data.tags.get(SWEEP_TAG)):
-                return run
-        return None
+            if name in ("latest", run.info.run_id, run.data.tags.get(SWEEP_TAG)):
+                found = run
+        return found
 
     def sweep_ids(self) -> list[str]:
         """Ids of all sweeps, latest first."""

@@ -24,7 +24,7 @@ def main(given: list[str]) -> int:
         description="Make a sweep's report anew from its raw records and write it into a folder.",
         epilog="example: harness report 3f2a91bc --output my-report",
     )
-    parser.add_argument("sweep", help="id of the sweep, as its run's name has it, or the id of its MLflow run")
+    parser.add_argument("sweep", help="latest, or id of the sweep as its run's name has it, or id of its MLflow run")
     parser.add_argument("--output", type=Path, default=Path(), help="folder to write to (default: the current one)")
     parser.add_argument("overrides", nargs="*", help="such as store.uri=sqlite:///other.db")
     arguments = parser.parse_args(given)
