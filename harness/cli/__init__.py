@@ -60,7 +60,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Errors that a person can mend are printed as one sentence on standard error.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
-    signal.signal(signal.SIGTERM, _interrupt)
+    # SIGINT, too: a shell starts background jobs with it ignored, and whoever sends it then means it.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
     try:
         return _dispatch(given)
     except HarnessError as error:
@@ -72,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
-    """End on SIGTERM as on Ctrl-C: cleanly, keeping what was measured."""
+    """End cleanly, keeping what was measured."""
     del number, frame
     raise KeyboardInterrupt
 

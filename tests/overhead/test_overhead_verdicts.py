@@ -36,7 +36,7 @@ def judge(make_records: MakeRecords) -> Judge:
         def latency_ns(fork: int, arm: Arm, _repetition: int) -> int:
             return 1_500_000 + (int((added_us + spread_us[fork]) * 1000) if arm == "strategy" else 0)
 
-        return analyse(make_records(latency_ns, forks=len(spread_us), **parts), measure or MeasureConfig())
+        return analyse(make_records(latency_ns, forks=len(spread_us), **parts), measure or MeasureConfig(max_load=0.8))
 
     return result
 
