@@ -125,6 +125,7 @@ class _Cell:
         self.exchanges: tuple[Exchange, ...] = ()
         self.timing: TimingPass | None = None
         self.completeness_done = False
+        self.told_forks = 0
         self.trouble: HarnessError | None = None
         self.api_key = endpoint_key(config)
 
@@ -250,7 +251,8 @@ class _Cell:
     def _precise_enough(self) -> bool:
         result = analyse(self.records(), self.config.measure)
         p50 = result.estimates["p50_ms"]
-        if p50.value is not None and p50.low is not None and p50.high is not None:
+        told, self.told_forks = self.told_forks, result.forks
+        if result.forks > told and p50.value is not None and p50.low is not None and p50.high is not None:
             self.progress.note(
                 f"added p50 {p50.value:.3f} ms [{p50.low:.3f}, {p50.high:.3f}] after {result.forks} forks"
             )

@@ -517,6 +517,20 @@ def test_ctrl_c_keeps_what_was_measured(tmp_path: Path, temporary: Path) -> None
     assert "interrupted" in found.artifact(found.parent, "report.md").read_text(encoding="utf-8")
 
 
+def test_forks_are_added_until_the_budget_ends(tmp_path: Path) -> None:
+    """A precision out of reach is paid for with forks up to ``max_forks``; the A/A cell gives the floor."""
+    budget = ("measure.forks=4", "measure.max_forks=5", "measure.precision_ms=0.000001")
+    calls = ("measure.blocks=1", "measure.calls_per_block=11", "measure.warmup_calls=3", "measure.period_ms=5")
+    found = sweep(tmp_path, "tracing=none", "prompts=short", "prompts.limit=4", *budget, *calls)
+    assert found.done.returncode == 0, found.done.stderr
+    assert {arm.fork for arm in found.records(found.cells[0]).arms} == {0, 1, 2, 3, 4}
+    metrics = found.cells[0].data.metrics
+    assert metrics["overhead.p50_ci_low_ms"] <= metrics["overhead.p50_ms"] <= metrics["overhead.p50_ci_high_ms"]
+    bounds = (metrics["overhead.p50_ci_low_ms"], metrics["overhead.p50_ci_high_ms"])
+    assert metrics["floor.p50_ms"] == pytest.approx(max(abs(bound) for bound in bounds))
+    assert "overhead.p95_ms" not in metrics
+
+
 def test_a_cell_whose_calls_all_fail_is_a_failed_one(tmp_path: Path) -> None:
     """An endpoint that refuses every call fails the cell with the first error, and no timing is tried."""
     url = "endpoint.base_url=http://127.0.0.1:9/v1"
