@@ -16,7 +16,15 @@ from rich.text import Text
 from harness.cli.compose import register_schema, to_config
 from harness.cli.console import OUT, LiveProgress, PlainProgress, make_progress
 from harness.config import data_folder
-from harness.errors import EXIT_BAD_INPUT, EXIT_CELL_FAILED, EXIT_INTERRUPTED, EXIT_OK, InputError, StoreError
+from harness.errors import (
+    EXIT_BAD_INPUT,
+    EXIT_CELL_FAILED,
+    EXIT_INTERRUPTED,
+    EXIT_OK,
+    HarnessError,
+    InputError,
+    StoreError,
+)
 from harness.experiment import run_cell
 from harness.experiment.analysis import analyse_cell, floor_of, summarise
 from harness.experiment.progress import Progress, Silent
@@ -53,18 +61,20 @@ class _Shared:
 
     progress: Progress = Silent()
     store: Store | None = None
-    errors: list[InputError] = []  # noqa: RUF012  # one list for the process, emptied by each sweep
+    errors: list[HarnessError] = []  # noqa: RUF012  # one list for the process, emptied by each sweep
 
 
 def _job(composed: DictConfig) -> None:
     """One Hydra job: one cell."""
     config = to_config(composed)
-    store = _Shared.store or Store(config.store.uri, config.store.experiment)
     try:
+        store = _Shared.store or Store(config.store.uri, config.store.experiment)
         run_cell(config, store, _Shared.progress)
-    except InputError as error:
+    except HarnessError as error:
         # Remembered, not raised: Hydra would end the sweep and with it the other cells.
         _Shared.errors.append(error)
+    except Exception as error:  # noqa: BLE001  # a store may fail in ways of its own
+        _Shared.errors.append(_store_failed(config.store.uri, error))
 
 
 def run_sweep(cells: Sequence[HarnessConfig], overrides: Sequence[str], *, multirun: bool) -> int:
@@ -111,7 +121,7 @@ def run_sweep(cells: Sequence[HarnessConfig], overrides: Sequence[str], *, multi
                 _run_hydra(overrides, passed, multirun=multirun)
         except KeyboardInterrupt:
             interrupted = True
-        except BaseException:
+        except Exception:
             store.end_run(run_id, "FAILED")
             raise
         return _conclude(store, run_id, interrupted=interrupted)
@@ -126,11 +136,17 @@ def _conclude(store: Store, run_id: str, *, interrupted: bool) -> int:
         write_report(store, run_id, sweep)
         status = _exit_status(sweep, interrupted=interrupted)
         store.end_run(run_id, "KILLED" if interrupted else "FINISHED" if status == EXIT_OK else "FAILED")
-    except BaseException:
-        store.end_run(run_id, "KILLED")
-        raise
+    except Exception as error:
+        for lost in _Shared.errors:
+            OUT.print(Text(f"not written: {lost}", style="red"), soft_wrap=True)
+        raise _store_failed(store.uri, error) from error
     show_place(sweep, store, run_id)
     return status
+
+
+def _store_failed(uri: str, error: Exception) -> StoreError:
+    said = (str(error).splitlines() or [type(error).__name__])[0]
+    return StoreError(without_secrets(f"the store {uri} failed: {said}"))
 
 
 def read_sweep(store: Store, run_id: str) -> SweepResult:
@@ -175,7 +191,7 @@ def show(sweep: SweepResult) -> None:
         if cell.cell.reason:
             OUT.print(Text(f"{cell.cell.label} {cell.cell.status}: {cell.cell.reason}", style="red"), soft_wrap=True)
     for error in _Shared.errors:
-        OUT.print(Text(f"not run: {error}", style="red"), soft_wrap=True)
+        OUT.print(Text(f"not run or not written: {error}", style="red"), soft_wrap=True)
     missing = sweep.cells_expected - len(sweep.cells)
     if missing:
         OUT.print(Text(f"{missing} of {sweep.cells_expected} cells left no result", style="red"))
@@ -200,8 +216,12 @@ def show_place(sweep: SweepResult, store: Store, run_id: str) -> None:
 def _exit_status(sweep: SweepResult, *, interrupted: bool) -> int:
     if interrupted:
         return EXIT_INTERRUPTED
-    if _Shared.errors or any(cell.cell.input_error for cell in sweep.cells):
+    if any(isinstance(error, InputError) for error in _Shared.errors) or any(
+        cell.cell.input_error for cell in sweep.cells
+    ):
         return EXIT_BAD_INPUT
+    if _Shared.errors:
+        return EXIT_CELL_FAILED
     if len(sweep.cells) < sweep.cells_expected or any(cell.cell.status != "ok" for cell in sweep.cells):
         return EXIT_CELL_FAILED
     return EXIT_OK

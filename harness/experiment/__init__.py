@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.checks import endpoint_key
 from harness.config import DEFAULT_MODELS, HarnessConfig
-from harness.errors import CellError, HarnessError, InputError, UnattributedError
+from harness.errors import CellError, HarnessError, InputError, StoreError, UnattributedError
 from harness.experiment.analysis import analyse_cell
 from harness.experiment.arm import ArmProcess
 from harness.experiment.timing import ArmPlan, TimingPass, TimingPlan
@@ -36,6 +36,7 @@ from harness.records import (
     Exchange,
     StoredTrace,
     read_jsonl,
+    write_cell,
 )
 from harness.tracing import STRATEGIES, strategy_label
 from harness.tracking import CELL_TAG, KIND_TAG, SWEEP_TAG, Ending, Store, make_template
@@ -63,6 +64,7 @@ def run_cell(config: HarnessConfig, store: Store, progress: Progress) -> CellRes
 
     Raises:
         InputError: If the prompt set or the key is not there; nothing is written then.
+        StoreError: If the store did not take the cell; its records are then kept in the current folder.
         KeyboardInterrupt: After what was measured has been written.
     """
     prompts = resolve_prompts(config.prompts)
@@ -83,12 +85,23 @@ def run_cell(config: HarnessConfig, store: Store, progress: Progress) -> CellRes
         cell.status, cell.reason = "failed", f"{type(error).__name__}: {error}".splitlines()[0]
     try:
         result = _write(cell, store, run_id, progress)
-    except BaseException:
-        store.end_run(run_id, "KILLED")
-        raise
+    except Exception as error:
+        raise _kept(cell, store, error) from error
     if interrupted is not None:
         raise interrupted
     return result
+
+
+def _kept(cell: _Cell, store: Store, error: Exception) -> StoreError:
+    """Keep the records of a cell that its store did not take, and say where."""
+    folder = Path.cwd() / f"harness-unsaved-{cell.cell_id}"
+    try:
+        write_cell(folder, cell.records())
+        fate = f"its records are kept in {folder}"
+    except OSError as full:
+        fate = f"its records could not be kept in {folder} either ({full.strerror})"
+    said = (str(error).splitlines() or [type(error).__name__])[0]
+    return StoreError(without_secrets(f"{cell.label}: the store {store.uri} did not take the cell ({said}); {fate}"))
 
 
 def _write(cell: _Cell, store: Store, run_id: str, progress: Progress) -> CellResult:

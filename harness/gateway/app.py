@@ -66,6 +66,7 @@ class _Endpoint:
             self._recorder.finish(capture)
 
     async def _respond(self, capture: Capture, receive: Receive, send: Send) -> None:
+        """Answer one request; each dialect has its own way."""
         raise NotImplementedError
 
     def _path(self, scope: Scope) -> str:
