@@ -44,11 +44,13 @@ class PromptsConfig:
         name: Name of the set.
         path: A JSONL or CSV file of one's own; it replaces the named set.
         limit: Use only the first so many samples; ``None`` uses all.
+        scenario: Run every sample under this scenario, in place of its own; empty leaves them.
     """
 
     name: str = "chat"
     path: str | None = None
     limit: int | None = None
+    scenario: str = ""
 
 
 @dataclass

@@ -11,6 +11,10 @@ import math
 import re
 from typing import Any
 
+from pydantic import ValidationError
+
+from harness.scripts import ScriptedAnswer
+
 MAX_DEPTH = 32
 """How many lists and objects may stand inside each other in a sample."""
 
@@ -28,6 +32,7 @@ _ELSEWHERE = {
 _NUMBERS = ("temperature", "top_p", "presence_penalty", "frequency_penalty")
 _INTEGERS: dict[str, int | None] = {"max_tokens": 1, "n": 1, "seed": None}
 _ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}")
+_SCENARIO = re.compile(r"(?:[a-z][a-z0-9_]*|[^\s:]+:[A-Za-z_]\w*)?")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _INTEGER_RANGE = range(-(2**63), 2**63)
 
@@ -164,6 +169,42 @@ def check_expected(value: Any) -> None:
     """Check a sample's expected answer, which may be null but not empty."""
     if value is not None:
         filled_text(value, "expected")
+
+
+def check_tools(value: Any) -> None:
+    """Check the tools that a sample offers."""
+    for index, tool in enumerate(list_of(value, "tools")):
+        where = f"tools[{index}]"
+        if object_of(tool, where).get("type", "function") != "function":
+            raise FlawError(f"{where}.type is {shown(tool['type'])}, it must be 'function'")
+        function = object_of(tool.get("function"), f"{where}.function")
+        filled_text(function.get("name"), f"{where}.function.name")
+        object_of(function.get("parameters", {}), f"{where}.function.parameters")
+
+
+def check_scenario(value: Any) -> None:
+    """Check the form of a scenario's name; whether there is such a one is asked later."""
+    if not _SCENARIO.fullmatch(text_of(value, "scenario")):
+        raise FlawError(f"scenario {shown(value)} must be a name such as 'stream', or 'package.module:function'")
+
+
+def check_options(value: Any) -> None:
+    """Check that a scenario's options are an object."""
+    object_of(value, "options")
+
+
+def check_script(value: Any) -> None:
+    """Check what the simulator is told to answer."""
+    for index, entry in enumerate(list_of(value, "script")):
+        object_of(entry, f"script[{index}]")
+        try:
+            ScriptedAnswer.model_validate(entry)
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            place = ".".join(str(part) for part in first["loc"])
+            if first["type"] == "extra_forbidden":
+                raise unknown(f"key in script[{index}]", place, tuple(ScriptedAnswer.model_fields)) from error
+            raise FlawError(f"script[{index}].{place}: {first['msg'][0].lower()}{first['msg'][1:]}") from error
 
 
 def check_json(value: Any, where: str, depth: int = 1) -> None:

@@ -26,7 +26,10 @@ MAX_FILE_BYTES = 256 * 1024 * 1024
 MAX_LINE_BYTES = 1024 * 1024
 """The longest line of a JSONL file, and the longest row of a CSV file with all its lines."""
 
-KEYS = ("id", "prompt", "messages", "system", "parameters", "stream", "expected", "tags")
+KEYS = (
+    *("id", "prompt", "messages", "system", "parameters", "stream", "expected", "tags"),
+    *("tools", "scenario", "options", "script"),
+)
 """The keys of a JSONL line."""
 
 PARAMETER_COLUMNS = ("temperature", "max_tokens", "seed", "top_p")
@@ -276,8 +279,8 @@ def _text_cell(text: str, column: str) -> str:
 
 
 _CELL_READERS: dict[str, Callable[[str, str], Any]] = {
-    **dict.fromkeys(("id", "prompt", "system", "expected"), _text_cell),
-    **dict.fromkeys(("messages", "parameters"), _json_cell),
+    **dict.fromkeys(("id", "prompt", "system", "expected", "scenario"), _text_cell),
+    **dict.fromkeys(("messages", "parameters", "tools", "options", "script"), _json_cell),
     **dict.fromkeys(PARAMETER_COLUMNS, _number_cell),
     "stream": _truth_cell,
     "tags": _tags_cell,

@@ -21,14 +21,19 @@ from harness.prompt_checks import (
     check_id,
     check_json,
     check_messages,
+    check_options,
     check_parameters,
+    check_scenario,
+    check_script,
     check_stream,
     check_tags,
+    check_tools,
     filled_text,
     printable,
 )
 from harness.prompt_files import Row, at_line, read_bytes, rows_of
 from harness.records import Record
+from harness.scripts import ScriptedAnswer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -52,6 +57,12 @@ class Sample(Record):
         expected: The expected answer, where there is one. It is the whole answer also where
             ``max_tokens`` is meant to cut it.
         tags: Free labels, such as the language (``lang:en``) or the topic (``topic:sql``).
+        tools: Tools that are offered, in the form of OpenAI's chat completions.
+        scenario: How the application calls the SDK for this sample: a name among
+            ``harness.scenarios.SCENARIOS``, or ``package.module:function`` of one's own; empty is
+            ``chat``, or ``stream`` where the answer is streamed.
+        options: The scenario's own options.
+        script: What the simulator answers, exchange by exchange; without one it answers by itself.
     """
 
     id: str
@@ -60,11 +71,24 @@ class Sample(Record):
     stream: bool = False
     expected: str | None = None
     tags: tuple[str, ...] = ()
+    tools: tuple[dict[str, Any], ...] = ()
+    scenario: str = ""
+    options: dict[str, Any] = Field(default_factory=dict)
+    script: tuple[ScriptedAnswer, ...] = ()
+
+    @property
+    def scenario_name(self) -> str:
+        """The scenario, where none is given the one that follows from ``stream``."""
+        return self.scenario or ("stream" if self.stream else "chat")
 
     @model_validator(mode="before")
     @classmethod
     def _check(cls, data: Any) -> Any:
         if isinstance(data, dict):
+            script = data.get("script")
+            if isinstance(script, list | tuple):
+                entries = [one.model_dump() if isinstance(one, ScriptedAnswer) else one for one in script]
+                data = {**data, "script": entries}
             for name, value in data.items():
                 check_json(value, str(name))
                 if name in _CHECKS:
@@ -79,7 +103,13 @@ _CHECKS: dict[str, Callable[[Any], None]] = {
     "stream": check_stream,
     "expected": check_expected,
     "tags": check_tags,
+    "tools": check_tools,
+    "scenario": check_scenario,
+    "options": check_options,
+    "script": check_script,
 }
+_LATER_FIELDS = ("tools", "scenario", "options", "script")
+"""Fields that came after the first digests were recorded: where they are empty, a digest stays as it was."""
 
 
 class PromptSet(Record):
@@ -101,12 +131,15 @@ class PromptSet(Record):
 def digest_samples(samples: Iterable[Sample]) -> str:
     """SHA-256, in hexadecimal, over the samples in canonical JSON.
 
-    Each sample is one line of UTF-8 with all fields of ``Sample``, keys sorted, no spaces and no escapes that
-    JSON does not ask for. The file's format, its path and the set's name are not part of it.
+    Each sample is one line of UTF-8 with all fields of ``Sample`` (tools, scenario, options and script only where
+    they say something), keys sorted, no spaces and no escapes that JSON does not ask for. The file's format, its
+    path and the set's name are not part of it.
     """
     digest = hashlib.sha256()
     for sample in samples:
-        line = json.dumps(sample.model_dump(mode="json"), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        fields = sample.model_dump(mode="json")
+        said = {key: value for key, value in fields.items() if value or key not in _LATER_FIELDS}
+        line = json.dumps(said, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         digest.update(line.encode() + b"\n")
     return digest.hexdigest()
 

@@ -8,13 +8,15 @@ with ``unix`` they are nanoseconds since the epoch, the clock that spans carry.
 ``SCHEMA_VERSION`` history:
 
 1. first version.
+2. a call id has a step within its flow; calls carry their scenario, operation and what the
+   application observed; process endings (``Loss``) and samples that a cell could not run.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from harness.errors import CellError
 
@@ -22,32 +24,37 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 CALL_ID_HEADER = "x-harness-call-id"
 """The request header that ties an exchange to its call; never forwarded to a real endpoint."""
 
 CALL_ID_METADATA = "harness.call_id"
-"""The trace metadata key that ties a trace to its call in the completeness pass."""
+"""The trace metadata key that ties a trace to its call, or to its flow, in the completeness pass."""
 
 Arm = Literal["strategy", "baseline"]
 Pass = Literal["completeness", "timing"]
 Dialect = Literal["openai", "mistral"]
+Outcome = Literal["ok", "error", "left", "cancelled"]
+Mode = Literal["single", "stream", "async", "async_stream"]
+ProcessEnding = Literal["drain", "normal", "sys.exit", "exception", "os._exit", "SIGTERM", "SIGKILL", "fork", "burst"]
 
 
 class CallId(NamedTuple):
     """Names one call, and with it the answer that the simulator has to give.
 
-    Its text form, ``cell/pass/fork/arm/repetition/sample``, travels in ``CALL_ID_HEADER`` and
-    stands in trace metadata under ``CALL_ID_METADATA``. Sample ids contain no slash.
+    Its text form, ``cell/pass/fork/arm/repetition/sample/step``, travels in ``CALL_ID_HEADER`` and
+    stands in trace metadata under ``CALL_ID_METADATA``. Sample ids contain no slash. Without its
+    step it names the flow: one run of a sample's scenario, which may make several calls.
 
     Attributes:
         cell: The cell's id.
         phase: The pass that the call belongs to.
         fork: Index of the fork from 0; 0 in the completeness pass.
-        arm: The side of the timed comparison; ``"strategy"`` in the completeness pass.
-        repetition: Index of the call within its arm and fork, from 0.
+        arm: The side of the comparison.
+        repetition: Index of the flow within its arm and fork, from 0.
         sample: The sample's id.
+        step: Index of the call within its flow, from 0.
     """
 
     cell: str
@@ -56,24 +63,31 @@ class CallId(NamedTuple):
     arm: Arm
     repetition: int
     sample: str
+    step: int = 0
 
     def __str__(self) -> str:
+        return f"{self.flow}/{self.step}"
+
+    @property
+    def flow(self) -> str:
+        """The text that names the flow."""
         return f"{self.cell}/{self.phase}/{self.fork}/{self.arm}/{self.repetition}/{self.sample}"
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read the text form.
+        """Read the text form of a call, or that of a flow, which is taken for its first call.
 
         Raises:
-            ValueError: If the text is not of the form.
+            ValueError: If the text is of neither form.
         """
         parts = text.split("/")
-        if len(parts) != 6:
+        if len(parts) not in (6, 7):
             raise ValueError(f"not a call id: {text!r}")
-        cell, phase, fork, arm, repetition, sample = parts
+        cell, phase, fork, arm, repetition, sample = parts[:6]
         if phase not in ("completeness", "timing") or arm not in ("strategy", "baseline"):
             raise ValueError(f"not a call id: {text!r}")
-        return cls(cell, phase, int(fork), arm, int(repetition), sample)  # type: ignore[arg-type]
+        step = int(parts[6]) if len(parts) == 7 else 0
+        return cls(cell, phase, int(fork), arm, int(repetition), sample, step)  # type: ignore[arg-type]
 
 
 class Record(BaseModel):
@@ -142,39 +156,81 @@ class Exchange(Record):
     latency_realised_ns: int | None = None
 
 
+class Observation(Record):
+    """What the application got from one call, in a form that two arms can be compared by.
+
+    Attributes:
+        value_type: Type of the value with its module; ``None`` without a value (an exception, a stream).
+        value: The value as canonical JSON text; its ``repr`` where it is no data.
+        chunk_types: Types of a stream's chunks with their modules, each once, in the order of their
+            first appearance.
+        chunks: A stream's chunks as canonical JSON texts.
+        container_type: Type of what the call returned for a stream, with its module.
+        error_type: Type of the exception with its module.
+        error_bases: Its base classes, from the nearest to ``BaseException``.
+        error_text: ``str`` of the exception.
+        error_facts: What applications read from an exception: ``status_code``, ``body``, ``code``
+            and the like, as canonical JSON texts.
+    """
+
+    value_type: str | None = None
+    value: str | None = None
+    chunk_types: tuple[str, ...] = ()
+    chunks: tuple[str, ...] | None = None
+    container_type: str | None = None
+    error_type: str | None = None
+    error_bases: tuple[str, ...] = ()
+    error_text: str | None = None
+    error_facts: dict[str, str] = Field(default_factory=dict)
+
+
 class Call(Record):
     """One SDK invocation as application code sees it, in the completeness pass.
 
     Attributes:
+        flow_id: The run of a scenario that it belongs to; the call's own id without the step.
+        flow_traced: Whether the strategy puts a span of its own around the whole flow, so that the
+            flow's calls belong into one trace.
+        scenario: Name of the scenario.
+        operation: What of the SDK was called, such as ``chat`` or ``embeddings``.
+        mode: How it was called.
         stream: Whether the application asked for a stream.
         start_ns: Before the SDK was called.
-        end_ns: After its value was complete (a stream: exhausted) or it raised.
+        end_ns: After its value was complete (a stream: exhausted, or left) or it raised.
         first_chunk_ns: When the first chunk of a stream reached the application.
         chunk_count: Chunks that the application got; ``None`` for a single answer.
-        outcome: How it ended.
+        outcome: How it ended: with a value, with an exception, a stream that the application left
+            (or never read), a call that it cancelled or gave up on.
         prompt: Text of the last user message, for tables.
         expected: The sample's expected answer, where it has one.
         text: What the application reads as the answer.
         value_type: Type of the value or of a stream's chunks, with its module.
         error_type: Type of the exception, with its module.
+        observed: What the application got, for the comparison with the arm without tracing.
     """
 
     schema_version: int = SCHEMA_VERSION
     call_id: str
+    flow_id: str = ""
+    flow_traced: bool = False
     sample_id: str
+    scenario: str = ""
+    operation: str = "chat"
+    mode: Mode = "single"
     stream: bool
     start_unix_ns: int
     start_ns: int
     end_ns: int
     first_chunk_ns: int | None = None
     chunk_count: int | None = None
-    outcome: Literal["ok", "error"]
+    outcome: Outcome
     prompt: str = ""
     expected: str | None = None
     text: str | None = None
     value_type: str | None = None
     error_type: str | None = None
     error_message: str | None = None
+    observed: Observation | None = None
 
 
 class SpanEvent(Record):
@@ -205,6 +261,8 @@ class StoredTrace(Record):
     Attributes:
         call_id: From the trace's metadata; ``None`` if the strategy left a trace that is tied
             to no call.
+        source: Where it was read: from the store, or from what an OTLP collector received (then it
+            has no metadata, and its id is the store's for the same trace).
         state: MLflow's trace state, such as ``"OK"``, ``"ERROR"`` or ``"IN_PROGRESS"``.
         metadata: Trace metadata, values as stored (texts, some of them JSON).
     """
@@ -212,6 +270,7 @@ class StoredTrace(Record):
     schema_version: int = SCHEMA_VERSION
     trace_id: str
     call_id: str | None
+    source: Literal["store", "otlp"] = "store"
     state: str
     metadata: dict[str, str]
     tags: dict[str, str]
@@ -293,6 +352,45 @@ class ArmRun(Record):
     peak_memory_bytes: int
 
 
+class Loss(Record):
+    """How many traces of one worker process reached the store, by the way in which it ended.
+
+    Attributes:
+        ending: How the process ended: after a proper drain, normally, by ``sys.exit``, by an
+            exception that nobody caught, by ``os._exit``, by a signal, in a forked child that made
+            the calls and ended normally, or after a drained burst of calls.
+        calls: Calls that were made before the end, all of them finished for the application.
+        expected_traces: One a call for a strategy that traces.
+        stored_traces: Traces of them that the store holds afterwards.
+        complete_traces: Stored traces that have a root span and ended.
+        exit_status: What the parent saw: the status, or minus the signal.
+        sent_per_s: Calls a second while they were made.
+        waited_ns: How long the parent waited for further writes after the process had ended.
+    """
+
+    schema_version: int = SCHEMA_VERSION
+    ending: ProcessEnding
+    calls: int
+    expected_traces: int
+    stored_traces: int
+    complete_traces: int
+    exit_status: int | None
+    sent_per_s: float | None = None
+    waited_ns: int = 0
+
+
+class NotApplicable(Record):
+    """A sample that the cell's provider cannot run.
+
+    Attributes:
+        reason: Why, in one sentence.
+    """
+
+    sample_id: str
+    scenario: str
+    reason: str
+
+
 class Machine(Record):
     """The machine that a cell was measured on; comparisons across machines are refused.
 
@@ -332,6 +430,9 @@ class CellRecord(Record):
         status: How it ended.
         reason: Why it failed, in one sentence.
         input_error: Whether it failed by bad input, which a worker can find late.
+        not_applicable: Samples that the provider or the strategy cannot run, with the reasons.
+        compares_values: Whether the endpoint gives both arms the same answer, so that what the
+            application gets can be compared value by value.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -356,9 +457,11 @@ class CellRecord(Record):
     started_unix_ns: int
     ended_unix_ns: int
     completeness_done: bool = True
-    status: Literal["ok", "failed", "interrupted"]
+    status: Literal["ok", "failed", "interrupted", "not applicable"]
     reason: str | None = None
     input_error: bool = False
+    not_applicable: tuple[NotApplicable, ...] = ()
+    compares_values: bool = True
 
     @property
     def label(self) -> str:
@@ -376,6 +479,7 @@ class CellRecords(NamedTuple):
     traces: tuple[StoredTrace, ...]
     blocks: tuple[Block, ...]
     arms: tuple[ArmRun, ...]
+    losses: tuple[Loss, ...] = ()
 
 
 R = TypeVar("R", bound=Record)
@@ -409,6 +513,7 @@ RECORD_FILES: dict[str, type[Record]] = {
     "traces.jsonl": StoredTrace,
     "blocks.jsonl": Block,
     "arms.jsonl": ArmRun,
+    "losses.jsonl": Loss,
 }
 
 

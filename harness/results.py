@@ -8,10 +8,14 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from harness.records import CellRecord, Record
+from pydantic import Field
+
+from harness.records import CellRecord, Loss, Record
 
 Verdict = Literal["recorded", "elsewhere", "wrong", "missing"]
 Convention = Literal["mlflow", "otel"]
+Level = Literal["required", "conditionally_required", "recommended", "opt_in"]
+Aspect = Literal["outcome", "value", "type", "chunks", "exception", "cancellation"]
 
 
 class Judgement(Record):
@@ -26,12 +30,18 @@ class Judgement(Record):
         traced: The value that the trace holds, ``None`` where it holds none.
         place: Where the value was found, or where it should have been.
         trace_id: The evidence; ``None`` if the call has no trace.
+        request: Which of the call's requests to a model the fact is of, from 0: an agent makes
+            several. Facts about the whole call stand under 0.
+        level: OpenTelemetry's requirement level of the place; ``None`` in MLflow's convention.
     """
 
     call_id: str
     sample_id: str
+    scenario: str = ""
+    request: int = 0
     fact: str
     convention: Convention
+    level: Level | None = None
     verdict: Verdict
     wire: Any = None
     traced: Any = None
@@ -41,14 +51,67 @@ class Judgement(Record):
 
 
 class FactCount(Record):
-    """How one fact fared over all calls of a cell, in one convention."""
+    """How one fact fared over all calls of a cell, in one convention (and, for OpenTelemetry, at one level)."""
 
     fact: str
     convention: Convention
+    level: Level | None = None
     recorded: int
     elsewhere: int
     wrong: int
     missing: int
+
+
+class TransparencyFinding(Record):
+    """Something that the application got differently because the strategy was on: the gravest finding there is.
+
+    Attributes:
+        call_id: The call under the strategy.
+        aspect: What differs.
+        place: Where in it, such as ``choices[0].message.content`` or ``chunks[3]``; may be empty.
+        without: What the application got without tracing, as text.
+        with_tracing: What it got with the strategy, as text.
+        trace_id: The call's trace, if it has one.
+    """
+
+    call_id: str
+    sample_id: str
+    scenario: str = ""
+    aspect: Aspect
+    place: str = ""
+    without: str | None
+    with_tracing: str | None
+    trace_id: str | None = None
+
+
+class DefectFinding(Record):
+    """A defect of a tracing library that is known by name, and whether this cell met it.
+
+    Attributes:
+        defect: Name of its row in the table of known defects.
+        title: What is wrong, in one sentence.
+        versions: The versions that it was seen in, in words.
+        status: ``found``: the cell's evidence shows it; ``mended``: the scenario that shows it ran
+            and it was not there; rows whose scenario did not run are left out.
+        calls: Calls that met it.
+        applicable: Calls that could have.
+        call_id: The first of them, or the first that could have.
+        trace_id: Its trace; ``None`` where the defect is that there is none.
+        wire: What the wire shows there.
+        traced: What the trace shows there.
+    """
+
+    defect: str
+    title: str
+    versions: str = ""
+    status: Literal["found", "mended"]
+    calls: int
+    applicable: int
+    call_id: str | None = None
+    sample_id: str | None = None
+    trace_id: str | None = None
+    wire: Any = None
+    traced: Any = None
 
 
 class CompletenessResult(Record):
@@ -72,6 +135,11 @@ class CompletenessResult(Record):
         facts: Counts by fact and convention.
         judgements: Every judgement, in the order of the calls.
         notes: What could not be decided (ambiguous spans, for example), one sentence each.
+        otel_recall_by_level: OpenTelemetry's recall at each requirement level that applied.
+        transparency: Differences between what the application got with and without the strategy.
+        transparency_compared: Calls that were compared; ``None`` if none could be, and
+            ``reasons["transparency"]`` says why.
+        defects: Known defects that the cell's scenarios could show.
     """
 
     calls: int
@@ -88,6 +156,10 @@ class CompletenessResult(Record):
     facts: tuple[FactCount, ...]
     judgements: tuple[Judgement, ...]
     notes: tuple[str, ...] = ()
+    otel_recall_by_level: dict[str, float] = Field(default_factory=dict)
+    transparency: tuple[TransparencyFinding, ...] = ()
+    transparency_compared: int | None = None
+    defects: tuple[DefectFinding, ...] = ()
 
 
 class Estimate(Record):
@@ -190,12 +262,14 @@ class CellResult(Record):
         run_id: The cell's MLflow run, ``None`` if it never got one.
         completeness: ``None`` if the pass did not finish; the cell's reason says why.
         overhead: Likewise.
+        losses: Traces lost by the way in which a process ended, where that was tried.
     """
 
     cell: CellRecord
     run_id: str | None
     completeness: CompletenessResult | None
     overhead: OverheadResult | None
+    losses: tuple[Loss, ...] = ()
     rows: tuple[RowScore, ...] = ()
     latencies: tuple[Latencies, ...] = ()
 

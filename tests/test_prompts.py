@@ -558,7 +558,7 @@ class TestCsv:
 def write_csv(path: Path, samples: Sequence[Sample]) -> None:
     """Write samples with Python's own CSV writer."""
     with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, ["id", "messages", "parameters", "stream", "expected", "tags"])
+        writer = csv.DictWriter(file, list(Sample.model_fields))
         writer.writeheader()
         for sample in samples:
             cells = sample.model_dump(mode="json") | {
@@ -566,6 +566,9 @@ def write_csv(path: Path, samples: Sequence[Sample]) -> None:
                 "parameters": json.dumps(sample.parameters, ensure_ascii=False),
                 "stream": str(sample.stream).lower(),
                 "tags": ";".join(sample.tags),
+                "tools": json.dumps(sample.model_dump(mode="json")["tools"], ensure_ascii=False),
+                "options": json.dumps(sample.options, ensure_ascii=False),
+                "script": json.dumps(sample.model_dump(mode="json")["script"], ensure_ascii=False),
             }
             writer.writerow(cells)
 

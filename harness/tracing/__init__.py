@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
 
-    from harness.providers import Provider
+    from harness.providers import Operation, Provider
 
 STRATEGIES: dict[str, str] = {
     "none": "harness.tracing.none:NoTracing",
@@ -29,9 +29,18 @@ class Strategy(Protocol):
     A strategy is made as ``Class(style=..., depth=...)`` (empty texts where they do not apply)
     in a fresh worker process, before the provider is imported.
 
+    It may also have:
+
+    - ``flows``: whether it puts a span of its own around what a scenario does: ``"never"`` (the default),
+      ``"several"`` (where a scenario makes several calls, as an application that traces by hand would), or
+      ``"always"``. Then the calls inside belong into that one trace.
+    - ``flow(function)``: the function, a plain one or a coroutine function of one text, in such a span.
+    - ``wrap(operation)``: the function that the application calls for an operation of any mode, traced.
+      Without it ``complete`` and ``stream`` are used, and asynchronous operations are not applicable.
+
     Attributes:
         name: How the strategy is called in runs and reports.
-        expects_traces: Whether it should leave exactly one trace a call.
+        expects_traces: Whether it should leave exactly one trace a call, or a flow where it wraps flows.
     """
 
     name: str
@@ -57,6 +66,23 @@ class Strategy(Protocol):
 
     def source(self) -> str:
         """The strategy's source text as a report prints it: what a user would have to write."""
+
+
+def traced(strategy: Strategy, operation: Operation) -> Callable[..., Any]:
+    """The function that the application calls for an operation under a strategy.
+
+    Raises:
+        NotImplementedError: If the strategy does not say how it traces an operation of this mode.
+    """
+    wrap = getattr(strategy, "wrap", None)
+    if wrap is not None:
+        wrapped: Callable[..., Any] = wrap(operation)
+        return wrapped
+    if operation.mode == "single":
+        return strategy.complete(operation.call)
+    if operation.mode == "stream":
+        return strategy.stream(operation.call)
+    raise NotImplementedError(f"the strategy {strategy.name!r} does not trace asynchronous calls")
 
 
 def strategy_label(config: Any) -> str:
