@@ -6,7 +6,7 @@ import ast
 import importlib.util
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
 from harness.config import BACKENDS, DEPTHS, RESTS, STYLES, HarnessConfig
@@ -72,7 +72,7 @@ def _check_provider(config: HarnessConfig) -> None:
             f"provider.backend={provider.backend} cannot be with provider={provider.name}, whose SDK speaks "
             f"{provider.name}'s format only; provider=langchain takes either"
         )
-    _check_target(provider.target, "provider.target")
+    check_target(provider.target, "provider.target")
 
 
 def _check_tracing(config: HarnessConfig) -> None:
@@ -86,7 +86,7 @@ def _check_tracing(config: HarnessConfig) -> None:
         raise ConfigError(f"tracing.name=none is kept for {NO_TRACING}; give {tracing.target} another name")
     if tracing.name in _STYLELESS:
         tracing.style = tracing.depth = ""
-    _check_target(tracing.target, "tracing.target")
+    check_target(tracing.target, "tracing.target")
 
 
 def _check_endpoint(config: HarnessConfig) -> None:
@@ -137,8 +137,13 @@ def _check_measure(config: HarnessConfig) -> None:
     _one_of("rest", measure.rest, "measure.rest", RESTS)
 
 
-def _check_target(target: str, key: str) -> None:
-    """See that a target can be there, without importing an SDK into this process; the worker loads it."""
+def check_target(target: str, key: str, kind: Literal["class", "function"] = "class") -> None:
+    """See that a target can be there, without importing an SDK into this process; the worker loads it.
+
+    Raises:
+        ConfigError: If the target has another form, or its file, name or package is not there.
+    """
+    kinds = (ast.ClassDef,) if kind == "class" else (ast.FunctionDef, ast.AsyncFunctionDef)
     place, _, name = target.rpartition(":")
     if not place or not name.isidentifier():
         raise ConfigError(f"{key}={target!r} is not of the form package.module:Class or path/to/file.py:Class")
@@ -150,9 +155,9 @@ def _check_target(target: str, key: str) -> None:
             tree = ast.parse(path.read_bytes())
         except (SyntaxError, ValueError) as error:
             raise ConfigError(f"{key}={target!r}: {path} is not valid Python ({error})") from error
-        classes = [node.name for node in tree.body if isinstance(node, ast.ClassDef)]
-        if classes and name not in classes:
-            raise unknown_option("class", name, f"{key}={target!r}", classes)
+        names = [node.name for node in tree.body if isinstance(node, kinds)]
+        if names and name not in names:
+            raise unknown_option(kind, name, f"{key}={target!r}", names)
         return
     package = place.partition(".")[0]
     if not package.isidentifier() or importlib.util.find_spec(package) is None:

@@ -49,6 +49,10 @@ class UnattributedError(CellError):
     """An exchange reached the gateway without a call id, so the ground truth has a hole."""
 
 
+class NotApplicableError(HarnessError):
+    """A provider or a strategy cannot do what a sample asks for; that is a result, not a failure."""
+
+
 class WorkerError(CellError):
     """A worker process ended or answered in a way that the protocol does not know."""
 

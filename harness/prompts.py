@@ -199,10 +199,29 @@ def resolve_prompts(config: PromptsConfig) -> PromptSet:
         ConfigError: If the name is unknown, the path is empty or the limit is below 1.
     """
     if config.path is None:
-        return load_prompts(builtin_path(config.name), name=config.name, limit=config.limit)
-    if not config.path:
+        prompts = load_prompts(builtin_path(config.name), name=config.name, limit=config.limit)
+    elif config.path:
+        prompts = load_prompts(Path(config.path), limit=config.limit)
+    else:
         raise ConfigError("prompts.path is empty, it must be a .jsonl or .csv file, or null for the named set")
-    return load_prompts(Path(config.path), limit=config.limit)
+    return under_scenario(prompts, config.scenario) if config.scenario else prompts
+
+
+def under_scenario(prompts: PromptSet, scenario: str) -> PromptSet:
+    """The set with every sample under one scenario; options were those of another and are left out.
+
+    Raises:
+        ConfigError: If the scenario's name has no form of one.
+    """
+    try:
+        check_scenario(scenario)
+    except FlawError as flaw:
+        raise ConfigError(f"prompts.scenario: {flaw}") from flaw
+    changed = {"scenario": scenario, "options": {}}
+    samples = tuple(sample.model_copy(update=changed) for sample in prompts.samples)
+    return prompts.model_copy(
+        update={"samples": samples, "name": f"{prompts.name}/{scenario}", "digest": digest_samples(samples)}
+    )
 
 
 def _samples(rows: Iterable[Row]) -> Iterator[Sample]:

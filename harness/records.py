@@ -481,6 +481,10 @@ class CellRecords(NamedTuple):
     arms: tuple[ArmRun, ...]
     losses: tuple[Loss, ...] = ()
 
+    def calls_of(self, arm: Arm) -> tuple[Call, ...]:
+        """The calls of one arm: under the strategy, or of the same application without tracing."""
+        return tuple(call for call in self.calls if CallId.parse(call.call_id).arm == arm)
+
 
 R = TypeVar("R", bound=Record)
 

@@ -95,7 +95,11 @@ def join_cell(records: CellRecords) -> Join:
         UnattributedError: If an exchange carries no call id, or one that is none.
         CellError: If a call went well and yet reached no wire, or a call's own id is none.
     """
-    calls = [call for call in records.calls if _call_phase(call) == "completeness"]
+    calls = [
+        call
+        for call in records.calls
+        if _call_phase(call) == "completeness" and CallId.parse(call.call_id).arm == "strategy"
+    ]
     known = {call.call_id for call in calls}
     exchanges, stray = _exchanges_by_call(records.exchanges, known)
     notes = [f"{stray} exchange(s) carry the id of no call and were not judged"] if stray else []
@@ -241,7 +245,7 @@ def _exchanges_by_call(exchanges: Iterable[Exchange], known: AbstractSet[str]) -
         phase = _phase(exchange.call_id)
         if phase is None or exchange.call_id is None:
             unattributed.append(exchange)
-        elif phase == "completeness":
+        elif phase == "completeness" and CallId.parse(exchange.call_id).arm == "strategy":
             by_call.setdefault(exchange.call_id, []).append(exchange)
     if unattributed:
         paths = ", ".join(sorted({one.path for one in unattributed}))

@@ -34,10 +34,12 @@ from harness.records import (
     CellRecords,
     Dialect,
     Exchange,
+    NotApplicable,
     StoredTrace,
     read_jsonl,
     write_cell,
 )
+from harness.scenarios import scenario_of
 from harness.tracing import STRATEGIES, strategy_label
 from harness.tracking import CELL_TAG, KIND_TAG, SWEEP_TAG, Ending, Store, make_template
 from harness.urls import without_secrets
@@ -51,7 +53,14 @@ if TYPE_CHECKING:
     from harness.results import CellResult
 
 DIALECTS: dict[str, Dialect] = {"openai": "openai", "mistralai": "mistral"}
-ENDINGS: dict[str, Ending] = {"ok": "FINISHED", "failed": "FAILED", "interrupted": "KILLED"}
+ENDINGS: dict[str, Ending] = {
+    "ok": "FINISHED",
+    "not applicable": "FINISHED",
+    "failed": "FAILED",
+    "interrupted": "KILLED",
+}
+REPEATABLE_ENDPOINTS = ("simulator", "replay")
+"""Kinds of endpoints that answer the same request of both arms alike."""
 _SECRET = re.compile("TOKEN|PASS|SECRET|KE[YK]|HEADERS|CREDENTIAL|USERNAME")
 _NOT_A_SWITCH = ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_RUN_ID")
 _PROVIDER_VARIABLE = re.compile(r"(OPENAI|MISTRAL|AZURE_OPENAI|LANGSMITH|LANGCHAIN)_(?!TRACING)|\w+_API_KEY$")
@@ -138,6 +147,7 @@ class _Cell:
         self.exchanges: tuple[Exchange, ...] = ()
         self.timing: TimingPass | None = None
         self.completeness_done = False
+        self.not_applicable: tuple[NotApplicable, ...] = ()
         self.told_forks = 0
         self.trouble: HarnessError | None = None
         self.api_key = endpoint_key(config)
@@ -163,15 +173,27 @@ class _Cell:
             ending.callback(self._stop_and_read, gateway, exchanges)
             setup = self._setup(gateway)
             if self.config.measure.timing:
-                self.timing = TimingPass(self._timing_plan(setup, folder.path), self.progress)
-                ending.callback(self.timing.close)
-                self.timing.start_processes(self.config.measure.forks)
+                self._start_timing(setup, folder.path, ending)
             self._completeness_pass(setup, folder.path)
+            if self.status == "not applicable":
+                return
             if self.timing is not None:
                 self.timing.run(self._precise_enough)
         if self.trouble is not None:
             raise self.trouble
         self._check_attribution()
+
+    def _start_timing(self, setup: WorkerSetup, folder: Path, ending: contextlib.ExitStack) -> None:
+        """Start the forks of the timing pass, over the samples that can be timed."""
+        timed = tuple(sample for sample in self.prompts.samples if scenario_of(sample).timed)
+        if len(timed) < len(self.prompts.samples):
+            names = sorted({one.scenario_name for one in self.prompts.samples if not scenario_of(one).timed})
+            self.progress.note(f"not timed: the scenarios {', '.join(names)}")
+        if not timed:
+            return
+        self.timing = TimingPass(self._timing_plan(setup.model_copy(update={"samples": timed}), folder), self.progress)
+        ending.callback(self.timing.close)
+        self.timing.start_processes(self.config.measure.forks)
 
     def _say_waiting(self) -> None:
         self.progress.note("another timing runs on this machine; waiting for it")
@@ -241,25 +263,51 @@ class _Cell:
         return (*own, *(name for name in os.environ if _PROVIDER_VARIABLE.match(name)))
 
     def _completeness_pass(self, setup: WorkerSetup, folder: Path) -> None:
-        with ArmProcess(setup, folder, self._hidden()) as worker:
+        with contextlib.ExitStack() as ending:
+            worker = ending.enter_context(ArmProcess(setup, folder, self._hidden()))
+            untraced = ending.enter_context(ArmProcess(self._untraced(setup), folder, self._hidden()))
             if self.timing is not None:
                 # All processes start together, but nothing else runs while traces are held against the wire.
                 self.timing.wait_until_ready()
             worker.wait_ready()
-            self.progress.stage("completeness", len(self.prompts.samples))
+            untraced.wait_ready()
             self.source = worker.ready["source"]
             self.expects_traces = worker.ready["expects_traces"]
-            worker.send("completeness")
-            while "call" in (answer := worker.receive(self.config.endpoint.timeout_s * 4 + 60)):
-                self.calls.append(Call.model_validate(answer["call"]))
-                self.progress.step()
+            self.not_applicable = tuple(map(NotApplicable.model_validate, worker.ready["not_applicable"]))
+            samples = len(self.prompts.samples) - len(self.not_applicable)
+            if not samples:
+                self.status, self.reason = "not applicable", self.not_applicable[0].reason
+                return
+            self.progress.stage("completeness", 2 * samples)
+            self._run_samples(worker)
             worker.ask("drain", timeout_s=self.config.measure.drain_timeout_s)
             worker.finish()
+            self._run_samples(untraced)
+            untraced.finish()
         self.traces = self.store.read_traces(WORKER_NAME.format(cell=self.cell_id))
         self.completeness_done = True
-        if self.calls and all(call.outcome == "error" for call in self.calls):
+        if self._is_unintended_failure():
             first = self.calls[0]
             raise CellError(f"every call failed, the first with {first.error_type}: {first.error_message}")
+
+    def _is_unintended_failure(self) -> bool:
+        """Whether nothing at all was answered, and neither a script nor a recording nor a scenario asks for that."""
+        if not self.calls or any(call.outcome != "error" for call in self.calls):
+            return False
+        samples = self.prompts.samples
+        asked_for = any(sample.script or sample.scenario_name == "refused" for sample in samples)
+        return not asked_for and self.config.endpoint.kind != "replay"
+
+    def _untraced(self, setup: WorkerSetup) -> WorkerSetup:
+        """The same application without tracing: what it gets is what it has to get with tracing."""
+        none = {"arm": "baseline", "strategy_target": STRATEGIES["none"], "style": "", "depth": ""}
+        return setup.model_copy(update={**none, "tracking_uri": None, "experiment": None})
+
+    def _run_samples(self, worker: ArmProcess) -> None:
+        worker.send("completeness")
+        while "calls" in (answer := worker.receive(self.config.endpoint.timeout_s * 4 + 60)):
+            self.calls += map(Call.model_validate, answer["calls"])
+            self.progress.step()
 
     def _precise_enough(self) -> bool:
         result = analyse(self.records(), self.config.measure)
@@ -345,6 +393,8 @@ class _Cell:
             status=self.status,
             reason=None if self.reason is None else without_secrets(self.reason),
             input_error=self.is_input_error,
+            not_applicable=self.not_applicable,
+            compares_values=config.endpoint.kind in REPEATABLE_ENDPOINTS,
         )
 
 

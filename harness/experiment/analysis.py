@@ -57,7 +57,7 @@ def measure_of(config: Mapping[str, Any]) -> MeasureConfig:
 def score_rows(records: CellRecords) -> Iterable[RowScore]:
     """One row a call of the completeness pass, scored against the expected answer where there is one."""
     trace_of = {trace.call_id: trace.trace_id for trace in reversed(records.traces) if trace.call_id is not None}
-    for call in records.calls:
+    for call in records.calls_of("strategy"):
         yield RowScore(
             sample_id=call.sample_id,
             prompt=call.prompt,
