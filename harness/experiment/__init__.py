@@ -101,6 +101,17 @@ def run_cell(config: HarnessConfig, store: Store, progress: Progress) -> CellRes
     return result
 
 
+def record_cell(config: HarnessConfig, store: Store, progress: Progress) -> CellRecords:
+    """Run one cell for its records alone; nothing but its traces is written to the store.
+
+    Raises:
+        HarnessError: If the cell could not be run to its end.
+    """
+    cell = _Cell(config, resolve_prompts(config.prompts), store, progress)
+    cell.run()
+    return cell.records()
+
+
 def _kept(cell: _Cell, store: Store, error: Exception) -> StoreError:
     """Keep the records of a cell that its store did not take, and say where."""
     folder = Path.cwd() / f"harness-unsaved-{cell.cell_id}"
