@@ -11,7 +11,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from harness.providers import Answer
 
@@ -35,6 +35,19 @@ _REQUEST_NAMES = {
 }
 
 
+_REQUEST_FORMS: dict[str, tuple[str, Callable[[Any], Any]]] = {
+    "stop": ("gen_ai.request.stop_sequences", lambda value: value if isinstance(value, list) else [value]),
+    "n": ("gen_ai.request.choice.count", lambda value: value if value != 1 else None),
+    "stream": ("gen_ai.request.stream", lambda value: value or None),
+    "service_tier": ("openai.request.service_tier", lambda value: value if value != "auto" else None),
+    "encoding_format": ("gen_ai.request.encoding_formats", lambda value: [value]),
+    "instructions": ("gen_ai.system_instructions", lambda value: [{"type": "text", "content": value}]),
+    "messages": ("gen_ai.input.messages", lambda value: [input_message(one) for one in value]),
+    "tools": ("gen_ai.tool.definitions", lambda value: [tool_definition(one) for one in value]),
+}
+"""Those that the conventions want in another form, or not at all for some values."""
+
+
 def request_attributes(request: dict[str, Any], operation: str) -> Iterator[tuple[str, Any]]:
     """What is known before the call.
 
@@ -46,23 +59,14 @@ def request_attributes(request: dict[str, Any], operation: str) -> Iterator[tupl
     for name, value in request.items():
         if name in _REQUEST_NAMES and value is not None:
             yield _REQUEST_NAMES[name], value
-    if (stop := request.get("stop")) is not None:
-        yield "gen_ai.request.stop_sequences", stop if isinstance(stop, list) else [stop]
-    if request.get("n") not in (None, 1):
-        yield "gen_ai.request.choice.count", request["n"]
-    if request.get("stream"):
-        yield "gen_ai.request.stream", True
-    if request.get("service_tier") not in (None, "auto"):
-        yield "openai.request.service_tier", request["service_tier"]
-    if request.get("encoding_format") is not None:
-        yield "gen_ai.request.encoding_formats", [request["encoding_format"]]
+    for name, (attribute, form) in _REQUEST_FORMS.items():
+        if (value := request.get(name)) is not None and (formed := form(value)) is not None:
+            yield attribute, formed
     shape = request.get("response_format") or (request.get("text") or {}).get("format")
     if isinstance(shape, dict):
         yield "gen_ai.output.type", "json" if str(shape.get("type")).startswith("json") else shape.get("type")
-    if request.get("messages"):
-        yield "gen_ai.input.messages", [input_message(one) for one in request["messages"]]
-    if request.get("tools"):
-        yield "gen_ai.tool.definitions", [tool_definition(one) for one in request["tools"]]
+    if operation == "chat" and request.get("input"):
+        yield "gen_ai.input.messages", [*_responses_input(request["input"])]
 
 
 def answer_attributes(answer: Answer) -> Iterator[tuple[str, Any]]:
@@ -73,6 +77,10 @@ def answer_attributes(answer: Answer) -> Iterator[tuple[str, Any]]:
     if answer.response_id:
         yield "gen_ai.response.id", answer.response_id
     choices = sorted(message.get("choices") or (), key=lambda one: one["index"])
+    if "output" in message:
+        choices = [_responses_choice(message["output"], answer.finish_reason)]
+    if message.get("data"):
+        yield "gen_ai.embeddings.dimension.count", len(message["data"][0]["embedding"])
     reasons = [choice.get("finish_reason") for choice in choices]
     if reasons and all(reasons):
         yield "gen_ai.response.finish_reasons", reasons
@@ -122,6 +130,30 @@ def output_message(choice: dict[str, Any]) -> dict[str, Any]:
     return {"role": "assistant", "parts": parts, "finish_reason": choice.get("finish_reason")}
 
 
+def _responses_choice(output: list[dict[str, Any]], finish_reason: str | None) -> dict[str, Any]:
+    """The output items of the Responses API as one choice."""
+    content = [part for item in output if item["type"] == "message" for part in item["content"]]
+    calls = [_responses_call(item) for item in output if item["type"] == "function_call"]
+    return {"message": {"content": content, "tool_calls": calls}, "finish_reason": finish_reason}
+
+
+def _responses_call(item: dict[str, Any]) -> dict[str, Any]:
+    return {"id": item["call_id"], "function": {"name": item["name"], "arguments": item["arguments"]}}
+
+
+def _responses_input(items: Any) -> Iterator[dict[str, Any]]:
+    """The input of the Responses API as messages."""
+    for item in [{"role": "user", "content": items}] if isinstance(items, str) else items:
+        kind = item.get("type", "message")
+        if kind == "function_call":
+            yield {"role": "assistant", "parts": _call_parts([_responses_call(item)])}
+        elif kind == "function_call_output":
+            part = {"type": "tool_call_response", "id": item["call_id"], "response": item["output"]}
+            yield {"role": "tool", "parts": [part]}
+        else:
+            yield input_message({key: value for key, value in item.items() if key != "type"})
+
+
 def tool_definition(tool: dict[str, Any]) -> dict[str, Any]:
     """A tool in the conventions' flat form."""
     function = tool.get("function")
@@ -139,8 +171,10 @@ def _content_parts(content: Any) -> list[dict[str, Any]]:
 def _part(part: Any) -> dict[str, Any]:
     if isinstance(part, str):
         return {"type": "text", "content": part}
-    if part.get("type") == "text":
+    if part.get("type") in ("text", "input_text", "output_text"):
         return {"type": "text", "content": part["text"]}
+    if part.get("type") == "input_image":
+        return {"type": "uri", "modality": "image", "uri": part["image_url"]}
     if part.get("type") == "image_url":
         image = part["image_url"]
         return {"type": "uri", "modality": "image", "uri": image if isinstance(image, str) else image["url"]}

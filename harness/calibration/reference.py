@@ -11,7 +11,7 @@ import inspect
 import json
 import time
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import httpx2
 import mlflow
@@ -22,6 +22,7 @@ from mlflow.tracing.utils import TraceJSONEncoder
 
 from harness.calibration import conventions
 from harness.providers import operations_of
+from harness.providers.callid import CALL_ID
 from harness.tracing.base import MLflowTracing
 
 if TYPE_CHECKING:
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
 SPAN_TYPES = {"embeddings": SpanType.EMBEDDING}
 """First word of an operation to the type of its model span; any other is a chat model's."""
 
+SPAN_CALL_ID = "harness.call_id"
+"""The span attribute that says whose call a span is of, where several share one trace."""
+
 _ATTEMPTS: ContextVar[list[int] | None] = ContextVar("harness_reference_attempts", default=None)
 """When each request of the call under way was sent, in nanoseconds since the epoch."""
 
@@ -41,6 +45,7 @@ class ReferenceTracing(MLflowTracing):
 
     name = "reference"
     streams_are_generators = True
+    flows = "several"
 
     def __init__(self, *, style: str = "", depth: str = "") -> None:
         del style, depth
@@ -88,6 +93,25 @@ class ReferenceTracing(MLflowTracing):
         }
         return wrapped[operation.mode]
 
+    def flow(self, function: Callable[[str], Any]) -> Callable[[str], Any]:
+        """What a scenario does, in a span of its own."""
+
+        async def handle_async(question: str) -> Any:
+            with mlflow.start_span("handle", span_type=SpanType.CHAIN) as span:
+                span.set_inputs({"step": "handle"})
+                value = await function(question)
+                span.set_outputs({"answered": True})
+                return value
+
+        def handle(question: str) -> Any:
+            with mlflow.start_span("handle", span_type=SpanType.CHAIN) as span:
+                span.set_inputs({"step": "handle"})
+                value = function(question)
+                span.set_outputs({"answered": True})
+                return value
+
+        return handle_async if inspect.iscoroutinefunction(function) else handle
+
     def complete(self, call: Callable[..., Any]) -> Callable[..., Any]:
         """A chat completion with a single answer, traced."""
         return self.wrap(self._operations["chat"]._replace(call=call))
@@ -119,7 +143,7 @@ class _Recorder:
         streamed = {"stream": True} if operation.mode in ("stream", "async_stream") else {}
         self._note_request({**operation.describe(request), **streamed}, system)
 
-    def __enter__(self) -> _Recorder:
+    def __enter__(self) -> Self:
         _ATTEMPTS.set(self._attempts)
         return self
 
@@ -162,6 +186,7 @@ class _Recorder:
         self.span.set_attribute(SpanAttributeKey.MODEL, request["model"])
         if request.get("tools"):
             set_span_chat_tools(self.span, request["tools"])
+        self.span.set_attribute(SPAN_CALL_ID, CALL_ID.get())
         self.span.set_attribute("gen_ai.provider.name", system)
         kind = "embeddings" if self.span.span_type == SpanType.EMBEDDING else "chat"
         for name, value in conventions.request_attributes(request, kind):
@@ -186,7 +211,7 @@ class _Recorder:
         for name, value in conventions.error_attributes(error):
             self.span.set_attribute(name, value)
         status = SpanStatus(SpanStatusCode.ERROR, f"{type(error).__name__}: {error}")
-        self.root.set_status(status)
+        self.root.set_status(status)  # type: ignore[arg-type]  # it takes one, whatever it declares
 
 
 def _count_requests() -> None:

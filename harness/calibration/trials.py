@@ -8,10 +8,13 @@ import random
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from harness.calibration.planting.faults import fault_plants
+from harness.calibration.planting.answers import answer_plants
+from harness.calibration.planting.failures import failure_plants
 from harness.calibration.planting.harmless import REWRITES, WRITINGS
 from harness.calibration.planting.plants import touched, value_plants
-from harness.calibration.planting.scene import MODEL_SPAN_TYPES, Scene
+from harness.calibration.planting.scene import CALL_ID, MODEL_SPAN_TYPES, SPAN_TYPE, Scene
+from harness.calibration.planting.times import time_plants
+from harness.calibration.planting.tree import tree_plants
 from harness.completeness import judge_cell
 from harness.records import CellRecords, StoredTrace
 
@@ -27,14 +30,19 @@ STATED_TOLERANCE_NS = 5_000_000
 
 COUNTS = ("traces_stored", "traces_lost", "traces_duplicated", "traces_orphaned")
 
+OF_THE_TRACE = frozenset(
+    f"trace.{name}" for name in ("one", "one_root", "nesting", "inputs", "outputs", "status", "token_usage", "cost")
+)
+"""Facts about a whole trace, which stand under whichever of its calls comes first."""
+
 Key = tuple[str, int, str, str]
 """Call id, index of the request, convention, fact."""
 
 
 class Unit(NamedTuple):
-    """What is judged at a time: one call with its exchanges and traces."""
+    """What is judged at a time: the calls that share a trace, with their exchanges and traces."""
 
-    call: Call
+    calls: tuple[Call, ...]
     exchanges: tuple[Exchange, ...]
     traces: list[dict[str, Any]]
 
@@ -65,18 +73,30 @@ class Trial(NamedTuple):
 
 
 def units_of(records: CellRecords) -> Iterator[Unit]:
-    """The calls of a cell that left a trace with a model span, each by itself."""
-    exchanges: dict[str | None, list[Exchange]] = defaultdict(list)
-    for exchange in records.exchanges:
-        exchanges[exchange.call_id].append(exchange)
+    """The calls of a cell that left a trace with a model span, those that share one together."""
     traces: dict[str | None, list[dict[str, Any]]] = defaultdict(list)
     for trace in records.traces:
         traces[trace.call_id].append(json.loads(trace.model_dump_json()))
+    groups: dict[str, list[Call]] = defaultdict(list)
     for call in records.calls_of("strategy"):
-        if call.call_id in traces and exchanges[call.call_id]:
-            unit = Unit(call, tuple(exchanges[call.call_id]), traces[call.call_id])
-            if _model_span(unit.traces[0]) is not None:
-                yield unit
+        groups[call.flow_id if call.flow_traced else call.call_id].append(call)
+    for name, calls in groups.items():
+        ids = {call.call_id for call in calls}
+        exchanges = tuple(one for one in records.exchanges if one.call_id in ids)
+        unit = Unit(tuple(calls), exchanges, traces[name])
+        if exchanges and len(unit.traces) == 1 and model_spans(unit):
+            yield unit
+
+
+def model_spans(unit: Unit) -> dict[str, Call]:
+    """The ids of a unit's model spans, each with the call that it is of."""
+    calls = {call.call_id: call for call in unit.calls}
+    found = {}
+    for span in unit.traces[0]["spans"]:
+        call = calls.get(span["attributes"].get(CALL_ID, ""))
+        if call is not None and span["attributes"].get(SPAN_TYPE) in MODEL_SPAN_TYPES:
+            found[span["span_id"]] = call
+    return found
 
 
 def judge_unit(records: CellRecords, unit: Unit, traces: list[dict[str, Any]], **writing: Any) -> Said:
@@ -89,18 +109,23 @@ def judge_unit(records: CellRecords, unit: Unit, traces: list[dict[str, Any]], *
         writing: Arguments of ``json.dumps``.
     """
     stored = tuple(StoredTrace.model_validate_json(json.dumps(trace, **writing)) for trace in traces)
-    result = judge_cell(CellRecords(records.cell, (unit.call,), unit.exchanges, stored, (), ()))
+    result = judge_cell(CellRecords(records.cell, unit.calls, unit.exchanges, stored, (), ()))
     return Said(_verdicts(result), {name: getattr(result, name) for name in COUNTS})
 
 
-def scene_of(unit: Unit) -> Scene:
-    """A fresh scene of a unit, to be edited."""
+def judge_whole(records: CellRecords) -> Iterator[tuple[str, str, str]]:
+    """Convention, fact and verdict of everything that the judge says of a cell before anything is planted."""
+    for one in judge_cell(records).judgements:
+        yield one.convention, one.fact, one.verdict
+
+
+def scene_of(unit: Unit, span_id: str) -> Scene:
+    """A fresh scene of a unit, in which one model span is to be edited."""
     traces = copy.deepcopy(unit.traces)
-    span = _model_span(traces[0])
-    if span is None:
-        raise ValueError(f"call {unit.call.call_id} has no model span")
-    ordered = sorted(unit.exchanges, key=lambda one: one.received_ns)
-    last, call = ordered[-1], unit.call
+    span = next(one for one in traces[0]["spans"] if one["span_id"] == span_id)
+    call = model_spans(unit)[span_id]
+    ordered = sorted((one for one in unit.exchanges if one.call_id == call.call_id), key=lambda one: one.received_ns)
+    last = ordered[-1]
     last_byte_ns = last.received_ns if last.last_byte_ns is None else last.last_byte_ns
     end_unix_ns = min(
         last.received_unix_ns + last_byte_ns - last.received_ns, call.start_unix_ns + call.end_ns - call.start_ns
@@ -121,58 +146,86 @@ def trials(records: CellRecords, seed: int, calls_per_plant: int) -> Iterator[Tr
     planted: Counter[str] = Counter()
     for unit in draw.sample(units, len(units)):
         before = judge_unit(records, unit, unit.traces)
-        scene = scene_of(unit)
-        for plant in [*value_plants(scene, draw), *fault_plants(scene, draw)]:
-            if planted[plant.name] < calls_per_plant:
-                trial = _plant(records, unit, plant, before)
-                if trial is not None:
-                    planted[plant.name] += 1
-                    yield trial
-        yield from _harmless(records, unit, before, draw)
+        for span_id, call in model_spans(unit).items():
+            scene = scene_of(unit, span_id)
+            for plant in _plants(scene, draw):
+                if planted[plant.name] < calls_per_plant:
+                    trial = _plant(_Case(records, unit, span_id, call, before), plant)
+                    if trial is not None:
+                        planted[plant.name] += 1
+                        yield trial
+            yield from _harmless(_Case(records, unit, span_id, call, before), draw)
 
 
-def _plant(records: CellRecords, unit: Unit, plant: Plant, before: Said) -> Trial | None:
+def _plants(scene: Scene, draw: random.Random) -> Iterator[Plant]:
+    yield from value_plants(scene, draw)
+    for plants in (tree_plants, time_plants, answer_plants, failure_plants):
+        yield from plants(scene)
+
+
+class _Case(NamedTuple):
+    """One model span of a unit, and what the judge said before anything was planted."""
+
+    records: CellRecords
+    unit: Unit
+    span_id: str
+    call: Call
+    before: Said
+
+    def scene(self) -> Scene:
+        return scene_of(self.unit, self.span_id)
+
+    def judged(self, scene: Scene) -> Said:
+        return judge_unit(self.records, self.unit, scene.traces)
+
+
+def _plant(case: _Case, plant: Plant) -> Trial | None:
     """Plant one defect; ``None`` if nothing that it harms was recorded before."""
-    call_id = unit.call.call_id
+    before = case.before
     watched = {
-        key: verdicts
+        key: plant.expected[wanted]
         for key in before.verdicts
-        if key[0] == call_id and (verdicts := plant.expected.get(key[2:])) and _recorded(before, key)  # type: ignore[call-overload]
+        if (wanted := (key[2], key[3])) in plant.expected and _is_of(key, case) and _recorded(before, key)
     }
     if not watched:
         return None
-    scene, after_scene = scene_of(unit), scene_of(unit)
-    plant.edit(after_scene)
-    after = judge_unit(records, unit, after_scene.traces)
+    whole, harmed = case.scene(), case.scene()
+    plant.edit(harmed)
+    after = case.judged(harmed)
     trouble = [
         f"{key[3]} ({key[2]}) is {_spoken(after, key)}, not {' or '.join(sorted(allowed))}"
         for key, allowed in watched.items()
         if not set(after.verdicts.get(key, ("not judged",))) <= allowed
     ]
-    may_change = touched(scene, after_scene) | plant.implied | {fact for _, fact in plant.expected}
+    own = touched(whole, harmed) | {fact for _, fact in plant.expected}
     if "*" not in plant.implied:
         trouble += [
             f"{key[3]} ({key[2]}), which was not harmed, is {_spoken(after, key)}"
             for key in _changed(before, after)
-            if key[3] not in may_change
+            if key[3] not in plant.implied and not (key[3] in own and _is_of(key, case))
         ]
     trouble += _miscounted(before, after, plant.counts)
-    return Trial(plant.fact, plant.kind, plant.way, unit.call.sample_id, "; ".join(trouble))
+    return Trial(plant.fact, plant.kind, plant.way, case.call.sample_id, "; ".join(trouble))
 
 
-def _harmless(records: CellRecords, unit: Unit, before: Said, draw: random.Random) -> Iterator[Trial]:
+def _is_of(key: Key, case: _Case) -> bool:
+    """Whether a verdict is of the call that the edited span is of, or of the whole trace."""
+    return key[0] == case.call.call_id or key[3] in OF_THE_TRACE
+
+
+def _harmless(case: _Case, draw: random.Random) -> Iterator[Trial]:
     for way, rewrite in REWRITES.items():
-        scene = scene_of(unit)
+        scene = case.scene()
         if rewrite(scene, draw):
-            yield _unblamed(way, unit, before, judge_unit(records, unit, scene.traces))
+            yield _unblamed(way, case, case.judged(scene))
     for way, writing in WRITINGS.items():
-        yield _unblamed(way, unit, before, judge_unit(records, unit, unit.traces, **writing))
+        yield _unblamed(way, case, judge_unit(case.records, case.unit, case.unit.traces, **writing))
 
 
-def _unblamed(way: str, unit: Unit, before: Said, after: Said) -> Trial:
-    trouble = [f"{key[3]} ({key[2]}) is {_spoken(after, key)}" for key in _changed(before, after)]
-    trouble += _miscounted(before, after, {})
-    return Trial("", "harmless", way, unit.call.sample_id, "; ".join(trouble))
+def _unblamed(way: str, case: _Case, after: Said) -> Trial:
+    trouble = [f"{key[3]} ({key[2]}) is {_spoken(after, key)}" for key in _changed(case.before, after)]
+    trouble += _miscounted(case.before, after, {})
+    return Trial("", "harmless", way, case.call.sample_id, "; ".join(trouble))
 
 
 def _verdicts(result: CompletenessResult) -> dict[Key, tuple[str, ...]]:
@@ -202,8 +255,3 @@ def _miscounted(before: Said, after: Said, wanted: dict[str, int]) -> list[str]:
         for name in COUNTS
         if after.counts[name] - before.counts[name] != wanted.get(name, 0)
     ]
-
-
-def _model_span(trace: dict[str, Any]) -> dict[str, Any] | None:
-    models = (span for span in trace["spans"] if span["attributes"].get("mlflow.spanType") in MODEL_SPAN_TYPES)
-    return next(models, None)

@@ -31,6 +31,7 @@ examples
 
 verbs
   report SWEEP     make a sweep's report anew from its raw records
+  calibrate WHAT   prove the harness on what is known: completeness
 
 groups (KEY=OPTION)
 {groups}
@@ -139,4 +140,10 @@ def _report(given: list[str]) -> int:
     return report(given)
 
 
-VERBS: dict[str, Callable[[list[str]], int]] = {"report": _report}
+def _calibrate(given: list[str]) -> int:
+    from harness.cli.calibrate import main as calibrate  # noqa: PLC0415  # imports MLflow, which takes seconds
+
+    return calibrate(given)
+
+
+VERBS: dict[str, Callable[[list[str]], int]] = {"report": _report, "calibrate": _calibrate}

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 Path = tuple[Any, ...]
 
+NOT_STATED = "index"
+"""A key of tool calls that Mistral's SDK adds to what the wire said; altered, it contradicts nothing."""
+
 
 def altered(value: Any, draw: random.Random) -> Iterator[tuple[str, Any]]:
     """Every way that applies to a value, each with a value that states something else.
@@ -24,7 +27,8 @@ def altered(value: Any, draw: random.Random) -> Iterator[tuple[str, Any]]:
         value: Any JSON value but null.
         draw: Where chance comes from.
     """
-    leaves = [path for path, leaf in _walk(value) if not isinstance(leaf, (dict, list))]
+    plain = [path for path, leaf in _walk(value) if not isinstance(leaf, (dict, list))]
+    leaves = [path for path in plain if path[-1:] != (NOT_STATED,)]
     for way, change in _LEAF_WAYS.items():
         for path in draw.sample(leaves, len(leaves)):
             changed = change(_get(value, path), draw)
@@ -115,7 +119,7 @@ def _cased(value: Any, _draw: random.Random) -> Any:
 def _normalised(value: Any, _draw: random.Random) -> Any:
     if not isinstance(value, str):
         return None
-    forms = (unicodedata.normalize(form, value) for form in ("NFD", "NFC"))  # type: ignore[arg-type]
+    forms = (unicodedata.normalize(form, value) for form in ("NFD", "NFC"))
     return next((form for form in forms if form != value), None)
 
 

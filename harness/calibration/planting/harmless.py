@@ -7,15 +7,14 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from harness.calibration.planting.rows import INPUTS, OUTPUTS, rows_of
-from harness.calibration.planting.scene import ABSENT
+from harness.calibration.planting.scene import ABSENT, MS
+from harness.calibration.planting.times import own_spans
 
 if TYPE_CHECKING:
     import random
     from collections.abc import Callable
 
     from harness.calibration.planting.scene import Scene
-
-MS = 1_000_000
 
 
 def _everywhere(scene: Scene, change: Callable[[Any], Any]) -> bool:
@@ -46,9 +45,9 @@ def _key_order(scene: Scene, draw: random.Random) -> bool:
 
 
 def _span_order(scene: Scene, draw: random.Random) -> bool:
-    spans = scene.trace["spans"]
-    scene.trace["spans"] = draw.sample(spans, len(spans))
-    return scene.trace["spans"] != spans
+    before = scene.spans
+    scene.trace["spans"] = draw.sample(before, len(before))
+    return scene.spans != before
 
 
 def _nulls_added(scene: Scene, _draw: random.Random) -> bool:
@@ -168,16 +167,16 @@ def _unrelated(scene: Scene, _draw: random.Random) -> bool:
 
 def _begins_within(scene: Scene, _draw: random.Random) -> bool:
     begin = scene.begin_unix_ns + scene.tolerance_ns - MS
-    for span in scene.trace["spans"]:
+    for span in own_spans(scene):
         span["start_unix_ns"] = max(span["start_unix_ns"], begin)
-    return all(span["start_unix_ns"] <= span["end_unix_ns"] for span in scene.trace["spans"])
+    return all(span["start_unix_ns"] <= span["end_unix_ns"] for span in scene.spans)
 
 
 def _ends_within(scene: Scene, _draw: random.Random) -> bool:
     end = scene.end_unix_ns - scene.tolerance_ns + MS
-    for span in scene.trace["spans"]:
+    for span in own_spans(scene):
         span["end_unix_ns"] = min(span["end_unix_ns"], end)
-    return all(span["start_unix_ns"] <= span["end_unix_ns"] for span in scene.trace["spans"])
+    return all(span["start_unix_ns"] <= span["end_unix_ns"] for span in scene.spans)
 
 
 def _longer(scene: Scene, _draw: random.Random) -> bool:

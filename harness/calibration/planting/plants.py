@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from harness.calibration.planting.alterations import altered, doubled
-from harness.calibration.planting.rows import OUTPUTS, rows_of
+from harness.calibration.planting.rows import rows_of
 from harness.calibration.planting.scene import ABSENT
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ CONVENTIONS: tuple[Convention, ...] = ("mlflow", "otel")
 MISSING = frozenset({"missing"})
 WRONG = frozenset({"wrong"})
 ELSEWHERE = frozenset({"elsewhere"})
+NOT_RECORDED = frozenset({"missing", "elsewhere", "wrong"})
 NOT_IN_PLACE = frozenset({"missing", "elsewhere"})
 """A value that stands in another convention's place may or may not be told from its surroundings."""
 
@@ -57,6 +58,20 @@ class Plant:
         return f"{self.fact} {self.kind}: {self.way}"
 
 
+def plant(
+    fact: str,
+    kind: Kind,
+    way: str,
+    edit: Callable[[Scene], None],
+    expected: frozenset[str] | Expected,
+    *implied: str,
+    **counts: int,
+) -> Plant:
+    """A plant; verdicts alone are those of the fact in MLflow's convention."""
+    wanted: Expected = expected if isinstance(expected, dict) else {("mlflow", fact): expected}
+    return Plant(fact, kind, way, edit, wanted, frozenset(implied), counts)
+
+
 def value_plants(scene: Scene, draw: random.Random) -> Iterator[Plant]:
     """Every plant of a value that a scene can take."""
     for row in rows_of(scene):
@@ -66,6 +81,8 @@ def value_plants(scene: Scene, draw: random.Random) -> Iterator[Plant]:
         for convention in CONVENTIONS:
             for spot in row.places(convention):
                 yield from _changed(row, convention, spot, scene, draw)
+        for spot in row.witnesses:
+            yield from _contradicted(row, spot, scene, draw)
         yield from _moved(row, scene)
 
 
@@ -73,9 +90,7 @@ def touched(before: Scene, after: Scene) -> frozenset[str]:
     """The facts of which any place or copy reads differently after an edit."""
     rows = {row.fact: row for scene in (before, after) for row in rows_of(scene)}
     return frozenset(
-        fact
-        for fact, row in rows.items()
-        if any(_differ(spot.read(before), spot.read(after)) for spot in row.spots)
+        fact for fact, row in rows.items() if any(_differ(spot.read(before), spot.read(after)) for spot in row.spots)
     )
 
 
@@ -98,7 +113,7 @@ def _dropped(row: Row, scene: Scene) -> Iterator[Plant]:
         return edit
 
     everywhere: Expected = {(one, row.fact): MISSING for one in standing}
-    yield Plant(row.fact, "dropped", "everywhere", drop(row.spots), everywhere)
+    yield Plant(row.fact, "dropped", "everywhere", drop(row.spots), everywhere, frozenset(row.implied))
     for convention in standing:
         expected: Expected = {(convention, row.fact): NOT_IN_PLACE}
         yield Plant(row.fact, "dropped", f"from {convention}'s places", drop(row.places(convention)), expected)
@@ -131,6 +146,14 @@ def _changed(row: Row, convention: Convention, spot: Spot, scene: Scene, draw: r
             yield Plant(row.fact, kind, f"{way} ({convention})", _writer(spot, whole), expected)
 
 
+def _contradicted(row: Row, spot: Spot, scene: Scene, draw: random.Random) -> Iterator[Plant]:
+    """Another value beside the right one, where people are shown both."""
+    value = spot.read(scene)
+    for way, changed in () if value is ABSENT else altered(value, draw):
+        expected: Expected = {("mlflow", row.fact): WRONG}
+        yield Plant(row.fact, "altered", f"contradicted in the outputs, {way}", _writer(spot, changed), expected)
+
+
 def _writer(spot: Spot, value: Any) -> Callable[[Scene], None]:
     return lambda scene: spot.write(scene, value)
 
@@ -146,7 +169,7 @@ def _moved(row: Row, scene: Scene) -> Iterator[Plant]:
                 spot.drop(target)
             put(target, row.key, value)
 
-        yield Plant(row.fact, "moved", f"into {way}", edit, expected)
+        yield Plant(row.fact, "moved", f"into {way}", edit, expected, frozenset(row.implied))
 
 
 def _into_attribute(scene: Scene, key: str, value: Any) -> None:
@@ -190,5 +213,3 @@ CARRIERS: dict[str, Callable[[Scene, str, Any], None]] = {
     "trace metadata": _into_metadata,
     "a child span": _into_child,
 }
-
-__all__ = ["CARRIERS", "KINDS", "OUTPUTS", "Kind", "Plant", "touched", "value_plants"]

@@ -9,7 +9,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from harness.calibration.planting.scene import ABSENT, at, event_attribute, in_chunks, parts, status_message
+from harness.calibration.planting.scene import (
+    ABSENT,
+    STATUS_MESSAGES,
+    at,
+    calls_in_items,
+    event_attribute,
+    in_chunks,
+    parts,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,7 +30,7 @@ MODEL = "mlflow.llm.model"
 USAGE = "mlflow.chat.tokenUsage"
 PARAMETER = "request.parameter."
 
-_NOT_PARAMETERS = ("model", "messages", "tools", "stream", "input", "inputs")
+_NOT_PARAMETERS = ("model", "messages", "tools", "stream", "input", "instructions")
 _OTEL_PARAMETERS = {
     "temperature": "gen_ai.request.temperature",
     "top_p": "gen_ai.request.top_p",
@@ -31,17 +39,18 @@ _OTEL_PARAMETERS = {
     "frequency_penalty": "gen_ai.request.frequency_penalty",
     "presence_penalty": "gen_ai.request.presence_penalty",
     "stop": "gen_ai.request.stop_sequences",
+    "max_output_tokens": "gen_ai.request.max_tokens",
     "seed": "gen_ai.request.seed",
     "random_seed": "gen_ai.request.seed",
     "n": "gen_ai.request.choice.count",
     "response_format": "gen_ai.output.type",
+    "encoding_format": "gen_ai.request.encoding_formats",
     "service_tier": "openai.request.service_tier",
 }
 ERROR_TEXTS = (
     event_attribute("exception", "exception.message"),
     event_attribute("exception", "exception.stacktrace"),
-    status_message("span"),
-    status_message("root"),
+    *STATUS_MESSAGES,
 )
 
 
@@ -56,6 +65,8 @@ class Row:
         copies: Further places that hold the value.
         key: A key that tells what a value is, for a place that no tool reads.
         moved: The value as it is put there.
+        witnesses: Those of ``copies`` that people are shown, so that another value there is wrong, too.
+        implied: Facts that rest on the copies as well.
     """
 
     fact: str
@@ -64,11 +75,13 @@ class Row:
     copies: tuple[Spot, ...] = ()
     key: str = ""
     moved: Callable[[Any], Any] = lambda value: value
+    witnesses: tuple[Spot, ...] = ()
+    implied: tuple[str, ...] = ()
 
     @property
     def spots(self) -> tuple[Spot, ...]:
         """All of them."""
-        return self.mlflow + self.otel + self.copies
+        return self.mlflow + self.otel + self.copies + self.witnesses
 
     def places(self, convention: Convention) -> tuple[Spot, ...]:
         """The places of one convention."""
@@ -110,18 +123,41 @@ def _usage(name: str, otel: str | None, *paths: tuple[str, ...], key: str) -> Ro
         f"usage.{name}",
         (at(USAGE, "cache_read_input_tokens" if name == "cached_tokens" else name),),
         (at(otel),) if otel else (),
-        tuple(spot for path in paths for spot in (at(OUTPUTS, "usage", *path), in_chunks("usage", *path))),
+        tuple(in_chunks("usage", *path) for path in paths)
+        + tuple(in_chunks("response", "usage", *path) for path in paths),
         key=key,
+        witnesses=tuple(at(OUTPUTS, "usage", *path) for path in paths),
     )
 
 
+def _as_chat_calls(values: Any) -> Any:
+    """Tool calls, one list a choice or the Responses API's own, in the shape of a chat completion."""
+    if values and isinstance(values[0], dict):
+        values = [[{"id": one["call_id"], "type": "function", "function": one} for one in values]]
+    return _as_answer("tool_calls")(values)
+
+
+def _as_chat_texts(values: Any) -> Any:
+    """Texts, one a choice or the Responses API's own parts, in the shape of a chat completion."""
+    return _as_answer("content")(values)
+
+
 _REASONING = ("completion_tokens_details", "reasoning_tokens")
+_REASONING_OF_RESPONSES = ("output_tokens_details", "reasoning_tokens")
 
 _FIXED = (
     Row("request.model", (at(INPUTS, "model"),), (at("gen_ai.request.model"),), key="request_model"),
     Row("request.operation", (), (at("gen_ai.operation.name"),), key="operation_name"),
     Row("request.provider", (), (at("gen_ai.provider.name"),), (at("mlflow.llm.provider"),), key="model_provider"),
     Row("request.messages", (at(INPUTS, "messages"),), (at("gen_ai.input.messages"),), key="messages"),
+    Row("request.input", (at(INPUTS, "input"),), (at("gen_ai.input.messages"),), key="input"),
+    Row(
+        "request.instructions",
+        (at(INPUTS, "instructions"),),
+        (at("gen_ai.system_instructions"),),
+        (at(OUTPUTS, "instructions"), in_chunks("response", "instructions")),
+        key="instructions",
+    ),
     Row(
         "request.tools",
         (at(INPUTS, "tools"), at("mlflow.chat.tools")),
@@ -133,17 +169,32 @@ _FIXED = (
         "response.model",
         (at(MODEL),),
         (at("gen_ai.response.model"),),
-        (at(OUTPUTS, "model"), in_chunks("model")),
+        (in_chunks("model"), in_chunks("response", "model")),
         key="response_model",
+        witnesses=(at(OUTPUTS, "model"),),
     ),
-    Row("response.id", (at(OUTPUTS, "id"),), (at("gen_ai.response.id"),), (in_chunks("id"),), key="response_id"),
+    Row(
+        "response.id",
+        (at(OUTPUTS, "id"),),
+        (at("gen_ai.response.id"),),
+        (in_chunks("id"), in_chunks("response", "id")),
+        key="response_id",
+    ),
     Row(
         "response.content",
-        (at(OUTPUTS, "choices", "*", "message", "content"),),
+        (at(OUTPUTS, "choices", "*", "message", "content"), at(OUTPUTS, "output", "*", "content", "*", "text")),
         (parts("gen_ai.output.messages", "text"),),
-        (in_chunks("choices", "*", "delta", "content"),),
+        (
+            in_chunks("choices", "*", "delta", "content"),
+            in_chunks("delta"),
+            in_chunks("text"),
+            in_chunks("part", "text"),
+            in_chunks("item", "content"),
+            in_chunks("response", "output"),
+        ),
         key="answer",
-        moved=_as_answer("content"),
+        moved=_as_chat_texts,
+        implied=("time_to_first_token",),
     ),
     Row(
         "response.refusal",
@@ -155,11 +206,12 @@ _FIXED = (
     ),
     Row(
         "response.tool_calls",
-        (at(OUTPUTS, "choices", "*", "message", "tool_calls"),),
+        (at(OUTPUTS, "choices", "*", "message", "tool_calls"), calls_in_items(OUTPUTS)),
         (parts("gen_ai.output.messages", "tool_call"),),
         (in_chunks("choices", "*", "delta", "tool_calls"),),
         key="answer",
-        moved=_as_answer("tool_calls"),
+        moved=_as_chat_calls,
+        implied=("time_to_first_token",),
     ),
     Row(
         "response.finish_reason",
@@ -169,22 +221,51 @@ _FIXED = (
         key="finish_reason",
         moved=_one_or_all,
     ),
-    _usage("input_tokens", "gen_ai.usage.input_tokens", ("prompt_tokens",), key="prompt_tokens"),
-    _usage("output_tokens", "gen_ai.usage.output_tokens", ("completion_tokens",), key="completion_tokens"),
+    Row(
+        "response.status",
+        (at(OUTPUTS, "status"),),
+        (at("gen_ai.response.finish_reasons"),),
+        (
+            at("gen_ai.output.messages", "*", "finish_reason"),
+            at(OUTPUTS, "output", "*", "status"),
+            in_chunks("response", "status"),
+            in_chunks("item", "status"),
+        ),
+        key="response_status",
+        moved=_one_or_all,
+    ),
+    Row(
+        "response.incomplete_reason",
+        (at(OUTPUTS, "incomplete_details", "reason"),),
+        (),
+        (at("gen_ai.response.finish_reasons"), at("gen_ai.output.messages", "*", "finish_reason")),
+        key="incomplete_reason",
+    ),
+    Row("response.failure", (at(OUTPUTS, "error"),), key="error"),
+    Row("response.dimensions", (), (at("gen_ai.embeddings.dimension.count"),), key="dimensions"),
+    _usage("input_tokens", "gen_ai.usage.input_tokens", ("prompt_tokens",), ("input_tokens",), key="prompt_tokens"),
+    _usage(
+        "output_tokens",
+        "gen_ai.usage.output_tokens",
+        ("completion_tokens",),
+        ("output_tokens",),
+        key="completion_tokens",
+    ),
     _usage("total_tokens", None, ("total_tokens",), key="total_tokens"),
     _usage(
         "cached_tokens",
         "gen_ai.usage.cache_read.input_tokens",
         ("prompt_tokens_details", "cached_tokens"),
         ("prompt_token_details", "cached_tokens"),
+        ("input_tokens_details", "cached_tokens"),
         ("num_cached_tokens",),
         key="cached_tokens",
     ),
     Row(
         "usage.reasoning_tokens",
-        (at(OUTPUTS, "usage", *_REASONING),),
+        (at(OUTPUTS, "usage", *_REASONING), at(OUTPUTS, "usage", *_REASONING_OF_RESPONSES)),
         (at("gen_ai.usage.reasoning.output_tokens"),),
-        (in_chunks("usage", *_REASONING),),
+        (in_chunks("usage", *_REASONING), in_chunks("response", "usage", *_REASONING_OF_RESPONSES)),
         key="reasoning_tokens",
     ),
     Row(
@@ -194,5 +275,6 @@ _FIXED = (
         ERROR_TEXTS,
         key="error_type",
         moved=_one_or_all,
+        implied=("error.message", "error.status_code", "trace.exception"),
     ),
 )

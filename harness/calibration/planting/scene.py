@@ -14,6 +14,13 @@ Convention = Literal["mlflow", "otel"]
 ABSENT: Any = object()
 """What a spot reads where nothing stands; null is nothing."""
 
+CALL_ID = "harness.call_id"
+"""The attribute by which the reference strategy says whose call a model span is of."""
+
+SPAN_TYPE = "mlflow.spanType"
+MS = 1_000_000
+"""Nanoseconds in a millisecond."""
+
 MODEL_SPAN_TYPES = ("CHAT_MODEL", "LLM", "EMBEDDING")
 
 
@@ -47,6 +54,17 @@ class Scene:
     def root(self) -> dict[str, Any]:
         """The first span without a parent."""
         return next((one for one in self.trace["spans"] if one["parent_id"] is None), self.span)
+
+    @property
+    def spans(self) -> list[dict[str, Any]]:
+        """All spans of the trace."""
+        found: list[dict[str, Any]] = self.trace["spans"]
+        return found
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether the trace holds other requests, too."""
+        return sum(span["attributes"].get(SPAN_TYPE) in MODEL_SPAN_TYPES for span in self.spans) > 1
 
     def events(self, name: str) -> list[dict[str, Any]]:
         """The model span's events whose names contain a word."""
@@ -85,7 +103,7 @@ def parts(attribute: str, kind: str) -> Spot:
         messages = scene.attributes.get(attribute)
         if not isinstance(messages, list):
             return ABSENT
-        found = [[part for part in one["parts"] if part["type"] == kind] for one in messages]
+        found = [[part for part in one["parts"] if part["type"] == kind] for one in messages if "parts" in one]
         return found if any(found) else ABSENT
 
     def write(scene: Scene, value: Any) -> None:
@@ -97,6 +115,29 @@ def parts(attribute: str, kind: str) -> Spot:
             message["parts"] = [part for part in message["parts"] if part["type"] != kind]
 
     return Spot(f"{attribute}[].parts of type {kind}", read, write, drop, several=True)
+
+
+def calls_in_items(attribute: str) -> Spot:
+    """What the Responses API's function calls in a list of items state: id, name and arguments of each."""
+    keys = ("call_id", "name", "arguments")
+
+    def items(scene: Scene) -> list[dict[str, Any]]:
+        value = scene.attributes.get(attribute)
+        found = value.get("output") if isinstance(value, dict) else None
+        return [item for item in found or () if item["type"] == "function_call"]
+
+    def read(scene: Scene) -> Any:
+        return [{key: item.get(key) for key in keys} for item in items(scene)] or ABSENT
+
+    def write(scene: Scene, value: Any) -> None:
+        others = [item for item in scene.attributes[attribute]["output"] if item["type"] != "function_call"]
+        scene.attributes[attribute]["output"] = others + [{"type": "function_call", **one} for one in value or ()]
+
+    def drop(scene: Scene) -> None:
+        if items(scene):
+            write(scene, None)
+
+    return Spot(f"{attribute}.output[] of type function_call", read, write, drop)
 
 
 def in_chunks(*path: str) -> Spot:
@@ -172,6 +213,7 @@ def _spot(name: str, holders: Callable[[Scene], list[tuple[Any, Any]]], *, sever
 def _holders(container: Any, keys: tuple[str, ...]) -> list[tuple[Any, Any]]:
     """Where a path ends: each an object or list with the last key in it."""
     key, rest = keys[0], keys[1:]
+    here: list[tuple[Any, Any]]
     if key == "*":
         here = [(container, index) for index in range(len(container))] if isinstance(container, list) else []
     else:
@@ -188,3 +230,6 @@ def _values(holders: list[tuple[Any, Any]]) -> list[Any]:
 
 def _not_written(_scene: Scene, _value: Any) -> None:
     raise NotImplementedError("copies in chunk events are only ever dropped")
+
+
+STATUS_MESSAGES = (status_message("span"), status_message("root"))
