@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 SHOWN_VERSIONS = ("mlflow", "openai", "mistralai", "python")
 
 _METHOD = (
-    "For each seed the harness runs real SDKs against its simulator under a reference strategy, which records everything "
-    "in its place (`harness/calibration/reference.py`). Then the stored JSON of one trace at a time is edited, by code "
-    "that shares nothing with the judge (`harness/calibration/planting/`, held apart by an import contract), and the "
-    "call is judged anew. A defect counts as found if the harmed fact gets the verdict that it should, in each convention "
-    "where it was recorded before, and no fact that rests on other data changes its verdict. A rewrite that states the "
-    "same must change no verdict at all."
+    "For each seed the harness runs real SDKs against its simulator under a reference strategy, which records "
+    "everything in its place (`harness/calibration/reference.py`). Then the stored JSON of one trace at a time is "
+    "edited, by code that shares nothing with the judge (`harness/calibration/planting/`, held apart by an import "
+    "contract), and the call is judged anew. A defect counts as found if the harmed fact gets the verdict that it "
+    "should, in each convention where it was recorded before, and no fact that rests on other data changes its "
+    "verdict. A rewrite that states the same must change no verdict at all."
 )
 _VERDICTS = (
     "Dropped must be `missing` (or `elsewhere` where the other convention's copy is left), altered and duplicated "
@@ -34,9 +34,10 @@ _SPOILT = (
     "token depends on how busy the machine is):"
 )
 _DECISIONS = (
-    "Decisions: a number or truth value as text is a defect, because what adds counts up cannot read it. So are a number "
-    "in single precision, white space after a text, another Unicode form and another case of letters, because another "
-    "value was sent. White space and key order inside a tool call's arguments are harmless, because they are JSON."
+    "Decisions: a number or truth value as text is a defect, because what adds counts up cannot read it. So are a "
+    "number in single precision, white space after a text, another Unicode form and another case of letters, because "
+    "another value was sent. White space and key order inside a tool call's arguments are harmless, because they are "
+    "JSON."
 )
 _NOT_TRIED = (
     "Not planted at all: several defects at once, damage to the gateway's or the worker's own records, differences in "
