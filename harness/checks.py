@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import ast
+import importlib.metadata
 import importlib.util
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
-from harness.config import BACKENDS, DEPTHS, RESTS, STYLES, HarnessConfig
+from harness.config import BACKENDS, DEPTHS, RESTS, STYLES, ExportConfig, HarnessConfig
 from harness.errors import ConfigError, EndpointError, unknown_option
 
 if TYPE_CHECKING:
@@ -17,8 +18,17 @@ if TYPE_CHECKING:
 
 ENDPOINT_KINDS = ("simulator", "forward")
 LATENCY_KINDS = ("none", "fixed", "lognormal")
+OTLP_PACKAGE = "opentelemetry-exporter-otlp-proto-http"
+"""What MLflow needs for its export over OTLP and does not bring."""
+
 NO_TRACING = "harness.tracing.none:NoTracing"
-_STYLELESS = ("none", "autolog")
+_STYLED = {"manual": ("style", "depth"), "around": ("style",), "autolog": (), "both": (), "none": ()}
+"""Strategy to what of manual tracing it has; a strategy of one's own takes what it is given."""
+
+_LEAST = {
+    "queue_size": 0, "workers": 1, "batch_size": 1, "interval_ms": 1, "buffer_size": 1, "buffer_ttl_s": 1,
+}  # fmt: skip
+"""Switch to its least value; OpenTelemetry refuses others, or MLflow stops."""
 
 
 def check_config(config: HarnessConfig) -> None:
@@ -79,14 +89,42 @@ def _check_tracing(config: HarnessConfig) -> None:
     tracing = config.tracing
     if not tracing.name:
         raise ConfigError("tracing.name is empty; give the strategy a name")
-    if tracing.name == "manual":
-        _one_of("style", tracing.style, "tracing.style", STYLES)
-        _one_of("depth", tracing.depth, "tracing.depth", DEPTHS)
+    styled = _STYLED.get(tracing.name, ("style", "depth"))
+    if tracing.name in _STYLED:
+        for key, options in (("style", STYLES), ("depth", DEPTHS)):
+            if key in styled:
+                _one_of(key, getattr(tracing, key), f"tracing.{key}", options)
+            else:
+                setattr(tracing, key, "")
     if tracing.name == "none" and tracing.target != NO_TRACING:
         raise ConfigError(f"tracing.name=none is kept for {NO_TRACING}; give {tracing.target} another name")
-    if tracing.name in _STYLELESS:
-        tracing.style = tracing.depth = ""
+    if tracing.name == "none":
+        tracing.export = ExportConfig()
+    _check_export(tracing.export)
     check_target(tracing.target, "tracing.target")
+
+
+def _check_export(export: ExportConfig) -> None:
+    for key, bound in _LEAST.items():
+        value = getattr(export, key)
+        if value is not None and value < bound:
+            raise ConfigError(f"tracing.export.{key}={value} is below {bound}")
+    ratio = export.sampling_ratio
+    if ratio is not None and not 0.0 <= ratio <= 1.0:
+        raise ConfigError(f"tracing.export.sampling_ratio={ratio} is not between 0 and 1")
+    if export.otlp and not _installed(OTLP_PACKAGE):
+        raise ConfigError(
+            f"tracing.export.otlp=true needs the package {OTLP_PACKAGE}, which is not installed; install it, "
+            "or leave tracing.export.otlp=false"
+        )
+
+
+def _installed(package: str) -> bool:
+    try:
+        importlib.metadata.distribution(package)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
 
 
 def _check_endpoint(config: HarnessConfig) -> None:
