@@ -10,7 +10,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
-from harness.config import BACKENDS, DEPTHS, RESTS, STYLES, ExportConfig, HarnessConfig
+from harness.config import (
+    ALL,
+    BACKENDS,
+    DEPTHS,
+    PROCESS_ENDINGS,
+    RESTS,
+    STYLES,
+    ExportConfig,
+    HarnessConfig,
+    MeasureConfig,
+)
 from harness.errors import ConfigError, EndpointError, unknown_option
 
 if TYPE_CHECKING:
@@ -165,6 +175,8 @@ def _check_measure(config: HarnessConfig) -> None:
         "margin_relative": 0,
         "precision_ms": 0,
         "precision_relative": 0,
+        "ending_calls": 1,
+        "burst_calls": 1,
     }
     for key, bound in least.items():
         if not getattr(measure, key) >= bound:  # NaN, too, is below
@@ -173,6 +185,18 @@ def _check_measure(config: HarnessConfig) -> None:
         if not getattr(measure, key) > 0:
             raise ConfigError(f"measure.{key}={getattr(measure, key)} is not above 0")
     _one_of("rest", measure.rest, "measure.rest", RESTS)
+    _check_losses(measure)
+
+
+def _check_losses(measure: MeasureConfig) -> None:
+    """See that only known endings are asked for, and put each once into their usual order."""
+    asked = [measure.losses] if isinstance(measure.losses, str) else measure.losses
+    options = (ALL, *PROCESS_ENDINGS)
+    if not isinstance(asked, list):
+        raise unknown_option("process ending", str(asked), "measure.losses", options)
+    for ending in asked:
+        _one_of("process ending", str(ending), "measure.losses", options)
+    measure.losses = [ending for ending in PROCESS_ENDINGS if ALL in asked or ending in asked]
 
 
 def check_target(target: str, key: str, kind: Literal["class", "function"] = "class") -> None:

@@ -8,6 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
+from typing import Any, get_args
+
+from harness.records import ProcessEnding
 
 STYLES = ("decorator", "wrapper", "context")
 DEPTHS = ("plain", "careful")
@@ -16,6 +19,8 @@ MISSING = "???"
 
 BACKENDS = ("openai", "mistralai")
 RESTS = ("stop", "drain")
+PROCESS_ENDINGS: tuple[ProcessEnding, ...] = get_args(ProcessEnding)
+ALL = "all"
 DEFAULT_MODELS = {"openai": "gpt-4o-mini", "mistralai": "mistral-small-latest"}
 
 
@@ -170,6 +175,11 @@ class MeasureConfig:
             (``stop``), or it has drained (``drain``).
         timing: Whether the timing pass is run.
         drain_timeout_s: How long a drain may take before the cell fails.
+        losses: Process endings after which stored traces are counted: a list of them, one alone, or
+            ``all``. Each takes a fresh process.
+        ending_calls: Calls before each of these endings but ``burst``. No multiple of the sizes in which
+            exporters send: what is left over for the next batch is what an abrupt end loses.
+        burst_calls: Calls of ``burst``, back to back and then drained.
     """
 
     name: str = "quick"
@@ -187,6 +197,9 @@ class MeasureConfig:
     rest: str = "stop"
     timing: bool = True
     drain_timeout_s: float = 120.0
+    losses: Any = field(default_factory=list)  # OmegaConf knows no union of a list and a text
+    ending_calls: int = 23
+    burst_calls: int = 2000
 
 
 @dataclass

@@ -104,6 +104,14 @@ def count_traces(path: Path) -> int:
     return 0 if experiment is None else len(_search(client, [experiment.experiment_id], None, include_spans=False))
 
 
+def read_own_traces(path: Path) -> tuple[StoredTrace, ...]:
+    """All traces of a worker's own SQLite store, with their spans, once the worker has ended."""
+    client = MlflowClient(tracking_uri=f"sqlite:///{path}")
+    experiment = client.get_experiment_by_name(TEMPLATE_EXPERIMENT)
+    found = [] if experiment is None else _search(client, [experiment.experiment_id], None, include_spans=True)
+    return tuple(sorted((_stored_trace(trace) for trace in found), key=_first_start))
+
+
 class Store:
     """An MLflow store and one experiment in it.
 

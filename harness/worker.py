@@ -19,6 +19,7 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from harness.endings import Leaving, burst, end, fork
 from harness.errors import HarnessError, InputError, WorkerError
 from harness.flows import Flows, Parts
 from harness.observing import type_name
@@ -309,6 +310,9 @@ def _serve(out: TextIO, lines: Iterator[str]) -> None:
         "block": worker.block,
         "drain": lambda _: worker.drain(),
         "finish": lambda _: worker.finish(),
+        "burst": lambda command: burst(worker, command),
+        "fork": lambda command: fork(worker, command),
+        "end": end,
     }
     for line in lines:
         command = json.loads(line)
@@ -334,6 +338,8 @@ def main(arguments: Sequence[str] = ()) -> None:
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     try:
         _serve(out, iter(sys.stdin.readline, ""))
+    except Leaving as leaving:
+        return leaving.carry_out()
     except HarnessError as error:
         _send(out, {"error": str(error), "input": isinstance(error, InputError)})
     except Exception as error:  # noqa: BLE001  # the parent turns it into the cell's reason

@@ -1,4 +1,4 @@
-"""One cell: a completeness pass, a timing pass, and everything that is written about them.
+"""One cell: a completeness pass, a loss pass, a timing pass, and everything that is written about them.
 
 A job never imports an SDK and traces nothing. It spawns workers, steers them and collects
 records; the analyses read those records and nothing else.
@@ -20,6 +20,7 @@ from harness.config import DEFAULT_MODELS, HarnessConfig
 from harness.errors import CellError, HarnessError, InputError, StoreError, UnattributedError
 from harness.experiment.analysis import analyse_cell
 from harness.experiment.arm import ArmProcess
+from harness.experiment.loss import SCENARIOS, LossPass, LossPlan, plain_samples
 from harness.experiment.timing import ArmPlan, TimingPass, TimingPlan
 from harness.gateway.process import Gateway
 from harness.gateway.settings import GatewayConfig
@@ -145,6 +146,7 @@ class _Cell:
         self.calls: list[Call] = []
         self.traces: tuple[StoredTrace, ...] = ()
         self.exchanges: tuple[Exchange, ...] = ()
+        self.losses: LossPass | None = None
         self.timing: TimingPass | None = None
         self.completeness_done = False
         self.not_applicable: tuple[NotApplicable, ...] = ()
@@ -161,7 +163,7 @@ class _Cell:
         return f"{provider.name}{backend} / {self.config.tracing.name}{' ' + style if style else ''}"
 
     def run(self) -> None:
-        """Both passes, with one gateway for the cell."""
+        """All passes, with one gateway for the cell."""
         with WorkFolder() as folder, contextlib.ExitStack() as ending:
             if self.config.measure.timing:
                 # Held from the start: another cell's imports would disturb a timing as much as its calls.
@@ -177,6 +179,7 @@ class _Cell:
             self._completeness_pass(setup, folder.path)
             if self.status == "not applicable":
                 return
+            self._loss_pass(setup, folder.path)
             if self.timing is not None:
                 self.timing.run(self._precise_enough)
         if self.trouble is not None:
@@ -236,12 +239,6 @@ class _Cell:
 
     def _timing_plan(self, setup: WorkerSetup, folder: Path) -> TimingPlan:
         tracing = self.config.tracing
-        shared = self.config.sweep.work_dir
-        # A launcher may have brought the job to a machine that does not have the sweep's folder.
-        template = (Path(shared) if shared and Path(shared).is_dir() else folder) / "template.db"
-        if not template.exists():
-            self.progress.stage("making a store to copy")
-            make_template(template)
         return TimingPlan(
             base=setup,
             arms={
@@ -252,10 +249,20 @@ class _Cell:
             },
             measure=self.config.measure,
             seed=self.config.seed,
-            template=template,
+            template=self._template(folder),
             folder=folder,
             hidden=self._hidden(),
         )
+
+    def _template(self, folder: Path) -> Path:
+        """A migrated store to copy, the same for all cells of a sweep."""
+        shared = self.config.sweep.work_dir
+        # A launcher may have brought the job to a machine that does not have the sweep's folder.
+        template = (Path(shared) if shared and Path(shared).is_dir() else folder) / "template.db"
+        if not template.exists():
+            self.progress.stage("making a store to copy")
+            make_template(template)
+        return template
 
     def _hidden(self) -> tuple[str, ...]:
         """Keys and addresses that an SDK would take from the environment: the gateway alone may have them."""
@@ -309,6 +316,17 @@ class _Cell:
             self.calls += map(Call.model_validate, answer["calls"])
             self.progress.step()
 
+    def _loss_pass(self, setup: WorkerSetup, folder: Path) -> None:
+        measure = self.config.measure
+        if not measure.losses:
+            return
+        if not plain_samples(setup.samples):
+            self.progress.note(f"no sample is of scenario {' or '.join(SCENARIOS)}; losses were not counted")
+            return
+        plan = LossPlan(setup, measure, self._template(folder), folder, self._hidden())
+        with LossPass(plan, self.progress) as self.losses:
+            self.losses.run()
+
     def _precise_enough(self) -> bool:
         result = analyse(self.records(), self.config.measure)
         p50 = result.estimates["p50_ms"]
@@ -336,7 +354,7 @@ class _Cell:
 
         Raises:
             UnattributedError: If an exchange has no call id.
-            CellError: If a timed call that went well has no exchange.
+            CellError: If a call of another pass than completeness went well and has no exchange.
         """
         known = {exchange.call_id for exchange in self.exchanges}
         if None in known:
@@ -346,6 +364,11 @@ class _Cell:
         silent = sum(call_id not in known for block in blocks for call_id in self._timed_ids(block))
         if silent:
             raise CellError(f"{silent} timed calls went well, but no request of theirs reached the gateway")
+        silent = 0 if self.losses is None else len(set(self.losses.answered) - known)
+        if silent:
+            raise CellError(
+                f"{silent} calls of the loss pass went well, but none of their requests reached the gateway"
+            )
 
     def _timed_ids(self, block: Block) -> Iterator[str]:
         """The call ids of a block's calls that went well."""
@@ -364,6 +387,7 @@ class _Cell:
             traces=self.traces,
             blocks=() if timing is None else tuple(timing.blocks),
             arms=() if timing is None else tuple(timing.arms),
+            losses=() if self.losses is None else tuple(self.losses.losses),
         )
 
     def _cell_record(self) -> CellRecord:
