@@ -8,6 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from harness.records import Dialect
 
 STYLES = ("decorator", "wrapper", "context")
 DEPTHS = ("plain", "careful")
@@ -15,7 +19,11 @@ MISSING = "???"
 """What OmegaConf takes for a value that has to be given."""
 
 BACKENDS = ("openai", "mistralai")
+DIALECTS: dict[str, Dialect] = {"openai": "openai", "mistralai": "mistral"}
+"""The wire format that each backend speaks."""
+
 RESTS = ("stop", "drain")
+TIMINGS = ("recorded", "none", "simulated")
 DEFAULT_MODELS = {"openai": "gpt-4o-mini", "mistralai": "mistral-small-latest"}
 
 
@@ -94,12 +102,16 @@ class EndpointConfig:
 
     Attributes:
         name: How the endpoint is called in runs and reports.
-        kind: ``simulator`` or ``forward``.
-        backend: Whose wire format it speaks; empty for both.
+        kind: ``simulator``, ``forward`` or ``replay``.
+        backend: Whose wire format it speaks; empty for both. With ``replay`` it says whose format
+            recordings are in, where they do not show it.
         base_url: Where to forward to, with the version path (``https://host/v1``).
         key_env: Name of the environment variable that holds the key; empty for none.
         timeout_s: How long a forwarded answer may take.
-        latency: The simulator's waiting.
+        latency: The simulator's waiting; with ``replay`` that of ``timing=simulated``.
+        path: Recorded exchanges to answer from: a file or a folder.
+        timing: What a recorded answer waits: as ``recorded``, ``none``, or ``simulated`` as
+            ``latency`` says.
     """
 
     name: str = "simulator"
@@ -109,6 +121,8 @@ class EndpointConfig:
     key_env: str = ""
     timeout_s: float = 120.0
     latency: LatencyConfig = field(default_factory=LatencyConfig)
+    path: str | None = None
+    timing: str = "recorded"
 
 
 @dataclass

@@ -23,8 +23,10 @@ _CHAT = "/v1/chat/completions"
 _CHAT_PATHS = (_CHAT, f"{_CHAT}#stream")
 
 
-def make_app(backend: Backend, recorder: Recorder) -> Starlette:
+def make_app(backend: Backend, recorder: Recorder, *, every_path: bool = False) -> Starlette:
     """The gateway's application.
+
+    With ``every_path`` the backend is asked for all paths of a dialect: a recording may hold any.
 
     Endpoints are plain ASGI applications: Starlette's request and response classes would cost
     more than the rest of the gateway.
@@ -34,7 +36,15 @@ def make_app(backend: Backend, recorder: Recorder) -> Starlette:
         for dialect in WIRES
         for path in _CHAT_PATHS
     ]
-    elsewhere = [Route(f"/{dialect}/{{rest:path}}", _NoRoute(dialect, f"/{dialect}", recorder)) for dialect in WIRES]
+    elsewhere = [
+        Route(
+            f"/{dialect}/{{rest:path}}",
+            _Chat(dialect, f"/{dialect}", backend, recorder)
+            if every_path
+            else _NoRoute(dialect, f"/{dialect}", recorder),
+        )
+        for dialect in WIRES
+    ]
     # A path without a dialect belongs to no wire format; OpenAI's error is the one most clients read.
     return Starlette(routes=[*chat, *elsewhere, Route("/{rest:path}", _NoRoute("openai", "", recorder))])
 
@@ -77,7 +87,7 @@ class _Endpoint:
 
 
 class _Chat(_Endpoint):
-    """Chat completions."""
+    """What the backend answers: chat completions, or whatever was recorded."""
 
     def __init__(self, dialect: Dialect, prefix: str, backend: Backend, recorder: Recorder) -> None:
         super().__init__(dialect, prefix, recorder)

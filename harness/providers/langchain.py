@@ -60,7 +60,9 @@ class LangChainProvider:
         )
         if self._backend == "openai" and sample.stream and "stream_options" in sample.parameters:
             parameters["stream_usage"] = bool(sample.parameters["stream_options"].get("include_usage"))
-        return {"messages": list(sample.messages), **parameters}
+        # Given with the call it goes before the model's own.
+        named = {"model": sample.model} if sample.model else {}
+        return {"messages": list(sample.messages), **named, **parameters}
 
     def complete(self, messages: Sequence[dict[str, Any]], **parameters: Any) -> AIMessage:
         """``invoke``; returns an ``AIMessage``."""

@@ -53,7 +53,7 @@ class MistralProvider:
             ConfigError: If the SDK takes no such parameter.
         """
         parameters = translated(sample, self.name, self._accepted, renamed=RENAMED, dropped=DROPPED)
-        return {"model": self._model, "messages": list(sample.messages), **parameters}
+        return {"model": sample.model or self._model, "messages": list(sample.messages), **parameters}
 
     @property
     def complete(self) -> Callable[..., Any]:

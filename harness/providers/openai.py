@@ -55,7 +55,7 @@ class OpenAIProvider:
         """
         parameters = translated(sample, self.name, self._accepted)
         streamed = {"stream": True} if sample.stream else {}
-        return {"model": self._model, "messages": list(sample.messages), **parameters, **streamed}
+        return {"model": sample.model or self._model, "messages": list(sample.messages), **parameters, **streamed}
 
     @property
     def complete(self) -> Callable[..., Any]:
