@@ -17,6 +17,7 @@ from harness.config import (
     PROCESS_ENDINGS,
     RESTS,
     STYLES,
+    TIMINGS,
     ExportConfig,
     HarnessConfig,
     MeasureConfig,
@@ -26,7 +27,7 @@ from harness.errors import ConfigError, EndpointError, unknown_option
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-ENDPOINT_KINDS = ("simulator", "forward")
+ENDPOINT_KINDS = ("simulator", "forward", "replay")
 LATENCY_KINDS = ("none", "fixed", "lognormal")
 OTLP_PACKAGE = "opentelemetry-exporter-otlp-proto-http"
 """What MLflow needs for its export over OTLP and does not bring."""
@@ -151,6 +152,7 @@ def _check_endpoint(config: HarnessConfig) -> None:
             f"endpoint={endpoint.name} speaks {endpoint.backend}'s format, but provider={config.provider.name} sends "
             f"{backend}'s; choose an endpoint for {backend}, or endpoint=simulator"
         )
+    _check_replay(config)
     if endpoint.kind == "forward":
         url = urlsplit(endpoint.base_url or "")
         if url.username or url.password or url.query:
@@ -161,6 +163,28 @@ def _check_endpoint(config: HarnessConfig) -> None:
         if url.scheme not in ("http", "https") or not url.hostname:
             said = f"={endpoint.base_url!r} is not a URL" if endpoint.base_url else " is needed for this endpoint"
             raise EndpointError(f"endpoint.base_url{said}; give one such as http://127.0.0.1:8000/v1")
+
+
+def _check_replay(config: HarnessConfig) -> None:
+    endpoint = config.endpoint
+    _one_of("timing", endpoint.timing, "endpoint.timing", TIMINGS)
+    if endpoint.kind != "replay":
+        if endpoint.path is not None:
+            raise EndpointError(
+                f"endpoint.path={endpoint.path!r} cannot be with endpoint={endpoint.name}, which answers from no "
+                "recording; choose endpoint=replay"
+            )
+        return
+    if not endpoint.path:
+        raise EndpointError(
+            "endpoint.path is needed for this endpoint; give a cell's folder of records, or a file or folder of "
+            "recorded exchanges"
+        )
+    if config.prompts.path is not None:
+        raise ConfigError(
+            f"prompts.path={config.prompts.path!r} cannot be with endpoint={endpoint.name}, whose prompt set comes "
+            "from the recording in endpoint.path; leave it out, or choose endpoint=simulator"
+        )
 
 
 def _check_measure(config: HarnessConfig) -> None:

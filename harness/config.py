@@ -10,7 +10,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, get_args
 
-from harness.records import ProcessEnding
+from harness.records import Dialect, ProcessEnding
 
 STYLES = ("decorator", "wrapper", "context")
 DEPTHS = ("plain", "careful")
@@ -18,9 +18,13 @@ MISSING = "???"
 """What OmegaConf takes for a value that has to be given."""
 
 BACKENDS = ("openai", "mistralai")
+DIALECTS: dict[str, Dialect] = {"openai": "openai", "mistralai": "mistral"}
+"""The wire format that each backend speaks."""
+
 RESTS = ("stop", "drain")
 PROCESS_ENDINGS: tuple[ProcessEnding, ...] = get_args(ProcessEnding)
 ALL = "all"
+TIMINGS = ("recorded", "none", "simulated")
 DEFAULT_MODELS = {"openai": "gpt-4o-mini", "mistralai": "mistral-small-latest"}
 
 
@@ -134,12 +138,16 @@ class EndpointConfig:
 
     Attributes:
         name: How the endpoint is called in runs and reports.
-        kind: ``simulator`` or ``forward``.
-        backend: Whose wire format it speaks; empty for both.
+        kind: ``simulator``, ``forward`` or ``replay``.
+        backend: Whose wire format it speaks; empty for both. With ``replay`` it says whose format
+            recordings are in, where they do not show it.
         base_url: Where to forward to, with the version path (``https://host/v1``).
         key_env: Name of the environment variable that holds the key; empty for none.
         timeout_s: How long a forwarded answer may take.
-        latency: The simulator's waiting.
+        latency: The simulator's waiting; with ``replay`` that of ``timing=simulated``.
+        path: Recorded exchanges to answer from: a file or a folder.
+        timing: What a recorded answer waits: as ``recorded``, ``none``, or ``simulated`` as
+            ``latency`` says.
     """
 
     name: str = "simulator"
@@ -149,6 +157,8 @@ class EndpointConfig:
     key_env: str = ""
     timeout_s: float = 120.0
     latency: LatencyConfig = field(default_factory=LatencyConfig)
+    path: str | None = None
+    timing: str = "recorded"
 
 
 @dataclass

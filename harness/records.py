@@ -9,7 +9,7 @@ with ``unix`` they are nanoseconds since the epoch, the clock that spans carry.
 
 1. first version.
 2. a call id has a step within its flow; calls carry their scenario, operation and what the
-   application observed; process endings (``Loss``) and samples that a cell could not run.
+   application observed; process endings (``Loss``), samples that a cell ran and could not run.
 """
 
 from __future__ import annotations
@@ -393,6 +393,18 @@ class NotApplicable(Record):
     reason: str
 
 
+class SentSample(Record):
+    """One sample of the cell's prompt set, so that its exchanges can be asked for again.
+
+    Attributes:
+        fields: What the sample says, without what it leaves at its default.
+    """
+
+    schema_version: int = SCHEMA_VERSION
+    sample_id: str
+    fields: dict[str, Any]
+
+
 class Machine(Record):
     """The machine that a cell was measured on; comparisons across machines are refused.
 
@@ -482,6 +494,7 @@ class CellRecords(NamedTuple):
     blocks: tuple[Block, ...]
     arms: tuple[ArmRun, ...]
     losses: tuple[Loss, ...] = ()
+    samples: tuple[SentSample, ...] = ()
 
     def calls_of(self, arm: Arm) -> tuple[Call, ...]:
         """The calls of one arm: under the strategy, or of the same application without tracing."""
@@ -520,6 +533,7 @@ RECORD_FILES: dict[str, type[Record]] = {
     "blocks.jsonl": Block,
     "arms.jsonl": ArmRun,
     "losses.jsonl": Loss,
+    "samples.jsonl": SentSample,
 }
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.checks import endpoint_key
-from harness.config import DEFAULT_MODELS, HarnessConfig
+from harness.config import DEFAULT_MODELS, DIALECTS, HarnessConfig
 from harness.errors import CellError, HarnessError, InputError, StoreError, UnattributedError
 from harness.experiment.analysis import analyse_cell
 from harness.experiment.arm import ArmProcess
@@ -33,9 +33,9 @@ from harness.records import (
     CallId,
     CellRecord,
     CellRecords,
-    Dialect,
     Exchange,
     NotApplicable,
+    SentSample,
     StoredTrace,
     read_jsonl,
     write_cell,
@@ -53,7 +53,6 @@ if TYPE_CHECKING:
     from harness.records import Block
     from harness.results import CellResult
 
-DIALECTS: dict[str, Dialect] = {"openai": "openai", "mistralai": "mistral"}
 ENDINGS: dict[str, Ending] = {
     "ok": "FINISHED",
     "not applicable": "FINISHED",
@@ -77,9 +76,11 @@ def run_cell(config: HarnessConfig, store: Store, progress: Progress) -> CellRes
         StoreError: If the store did not take the cell; its records are then kept in the current folder.
         KeyboardInterrupt: After what was measured has been written.
     """
-    prompts = resolve_prompts(config.prompts)
+    prompts = resolve_prompts(config.prompts, config.endpoint, config.provider.backend)
     cell = _Cell(config, prompts, store, progress)
     progress.cell(cell.label)
+    for note in prompts.notes:
+        progress.note(note)
     tags = {KIND_TAG: "cell", SWEEP_TAG: config.sweep.sweep_id, CELL_TAG: cell.cell_id}
     run_id = store.start_run(cell.label, tags, config.sweep.run_id or None)
     interrupted: KeyboardInterrupt | None = None
@@ -213,6 +214,9 @@ class _Cell:
                 "api_key": self.api_key,
                 "timeout_s": endpoint.timeout_s,
                 "latency": asdict(endpoint.latency),
+                "recordings_path": None if endpoint.path is None else str(Path(endpoint.path).absolute()),
+                "recordings_dialect": DIALECTS.get(endpoint.backend),
+                "timing": endpoint.timing,
             }
         )
 
@@ -388,6 +392,10 @@ class _Cell:
             blocks=() if timing is None else tuple(timing.blocks),
             arms=() if timing is None else tuple(timing.arms),
             losses=() if self.losses is None else tuple(self.losses.losses),
+            samples=tuple(
+                SentSample(sample_id=sample.id, fields=sample.model_dump(mode="json", exclude_defaults=True))
+                for sample in self.prompts.samples
+            ),
         )
 
     def _cell_record(self) -> CellRecord:
