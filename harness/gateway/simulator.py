@@ -101,12 +101,12 @@ class Simulator:
         )
         wire = WIRES[dialect]
         if isinstance(plan, _Refusal):
-            headers = [*wire.error_headers(digest, plan.status), _length(plan.body)]
+            headers = [*wire.error_headers(digest, plan.status, limits=endpoint.always_limits), _length(plan.body)]
             waits_ns: tuple[int, ...] = (round(entry.delay_ms * _NS_PER_MS),) if entry.delay_ms else ()
             return Answer(plan.status, with_headers(headers, entry), plan.body, None, waits_ns, entry.cut_after)
         waits_ns = self._waits_ns(plan, entry, sample, 0 if call is None else call.repetition)
         if isinstance(plan, Stream):
-            headers = [_STREAM, *wire.headers(digest, waits_ns[0] // _NS_PER_MS, limits=endpoint.stream_limits)]
+            headers = [_STREAM, *wire.headers(digest, waits_ns[0] // _NS_PER_MS, limits=endpoint.always_limits)]
             rounds = plan.fill(digest)
             return Answer(entry.status, with_headers(headers, entry), None, rounds, waits_ns, entry.cut_after)
         text = plan.body.fill(digest)
