@@ -435,6 +435,8 @@ class CellRecord(Record):
         style: Manual tracing's style and depth, such as ``"decorator/plain"``; ``""`` elsewhere.
         strategy_source: Source text of the strategy, as the report prints it.
         expects_traces: Whether the strategy should leave one trace a call.
+        expected_share: Share of the calls that should leave one: between 0 and 1 calls are sampled by
+            chance, and a missing trace is not a lost one.
         config: The resolved configuration, without secrets.
         versions: Package name to version, plus ``python``.
         prompt_set_digest: SHA-256 of the samples in their canonical form.
@@ -462,6 +464,7 @@ class CellRecord(Record):
     seed: int
     strategy_source: str
     expects_traces: bool
+    expected_share: float = 1.0
     config: dict[str, Any]
     versions: dict[str, str]
     machine: Machine

@@ -19,6 +19,9 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from pydantic import Field
+
+from harness.config import ExportConfig
 from harness.endings import Leaving, burst, end, fork
 from harness.errors import HarnessError, InputError, WorkerError
 from harness.flows import Flows, Parts
@@ -28,6 +31,7 @@ from harness.prompts import Sample
 from harness.providers.callid import CALL_ID
 from harness.records import Arm, Block, Call, CallId, Pass, Record
 from harness.targets import load_target
+from harness.tracing.switches import apply_switches
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -53,6 +57,9 @@ class WorkerSetup(Record):
         api_key: What the SDK is given; the gateway holds the real key.
         tracking_uri: Where the strategy sends traces; ``None`` for an arm without a store.
         experiment: Name of the MLflow experiment.
+        environment: Variables that MLflow's switches are turned by; they are set before it is imported.
+        disabled: Whether tracing is disabled after the strategy was installed.
+        expected_share: Share of the calls that leave a trace under a strategy that expects one from each.
         store_path: The SQLite file behind ``tracking_uri`` in the timing pass; its last write
             marks the end of a drain.
         prime_calls: Calls made before the arm reports ready, so that lazy imports and the
@@ -75,6 +82,9 @@ class WorkerSetup(Record):
     depth: str
     tracking_uri: str | None = None
     experiment: str | None = None
+    environment: dict[str, str] = Field(default_factory=dict)
+    disabled: bool = False
+    expected_share: float = 1.0
     store_path: str | None = None
     samples: tuple[Sample, ...]
     prime_calls: int = 0
@@ -101,6 +111,7 @@ class Worker:
         self.strategy: Strategy = load_target(setup.strategy_target)(style=setup.style, depth=setup.depth)
         self.provider = self._provider(setup.base_url)
         self.strategy.install(self.provider, setup.tracking_uri, setup.experiment)
+        apply_switches(ExportConfig(disabled=setup.disabled))
         self.flows = Flows(
             Parts(
                 strategy=self.strategy,
@@ -111,12 +122,15 @@ class Worker:
         )
         self.complete = self.flows.traced("chat")
         self.stream = self.flows.traced("stream")
+        self.expects_traces = self.strategy.expects_traces and setup.expected_share > 0
         # CPU time: several processes start at once, and waiting for a core is no part of an import.
         self.import_cpu_ns = time.process_time_ns() - begun_cpu_ns
         refusals = (self.flows.why_not(sample) for sample in setup.samples)
         self.not_applicable = {one.sample_id: one for one in refusals if one is not None}
         self.requests = (
-            [(sample, self.provider.request(sample)) for sample in setup.samples] if setup.role == "timing" else []
+            [(sample, self.provider.request(sample)) for sample in setup.samples]
+            if setup.role != "completeness"
+            else []
         )
         self.calls_made = 0
         self.store_before_bytes = self._store_size_bytes()
@@ -238,13 +252,19 @@ class Worker:
         after_bytes = self._store_size_bytes()
         return {
             "calls_made": self.calls_made,
-            "expected_traces": self.calls_made if self.strategy.expects_traces else 0,
+            "expected_traces": self.expected_traces(self.calls_made),
             "stored_bytes": None
             if after_bytes is None or self.store_before_bytes is None
             else after_bytes - self.store_before_bytes,
             "peak_memory_bytes": _peak_memory_bytes(),
             "cpus": allowed_cpus(),
         }
+
+    def expected_traces(self, calls: int) -> int | None:
+        """Traces that so many calls should leave; ``None`` where chance decides which calls are sampled."""
+        if not self.expects_traces:
+            return 0
+        return calls if self.setup.expected_share == 1.0 else None
 
     def _store_files(self) -> list[Path]:
         if self.setup.store_path is None:
@@ -294,6 +314,7 @@ def _serve(out: TextIO, lines: Iterator[str]) -> None:
     except StopIteration:
         return
     sys.argv[0] = WORKER_NAME.format(cell=setup.cell)
+    os.environ.update(setup.environment)
     worker = Worker(setup)
     worker.prime()
     _send(
@@ -302,7 +323,7 @@ def _serve(out: TextIO, lines: Iterator[str]) -> None:
             "ready": True,
             "import_cpu_ns": worker.import_cpu_ns,
             "source": worker.strategy.source(),
-            "expects_traces": worker.strategy.expects_traces,
+            "expects_traces": worker.expects_traces,
             "not_applicable": [one.model_dump() for one in worker.not_applicable.values()],
         },
     )

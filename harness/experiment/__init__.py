@@ -42,6 +42,7 @@ from harness.records import (
 )
 from harness.scenarios import scenario_of
 from harness.tracing import STRATEGIES, strategy_label
+from harness.tracing.switches import expected_share, switch_environment
 from harness.tracking import CELL_TAG, KIND_TAG, SWEEP_TAG, Ending, Store, make_template
 from harness.urls import without_secrets
 from harness.worker import WORKER_NAME, WorkerSetup
@@ -231,6 +232,10 @@ class _Cell:
             backend=config.provider.backend,
             model=config.provider.model or DEFAULT_MODELS[config.provider.backend],
             base_url=gateway.base_url(DIALECTS[config.provider.backend]),
+            refused_url=gateway.refused_url(DIALECTS[config.provider.backend]),
+            environment=switch_environment(config.tracing.export),
+            disabled=config.tracing.export.disabled,
+            expected_share=expected_share(config.tracing.export),
             api_key=PLACEHOLDER_KEY,
             timeout_s=config.endpoint.timeout_s,
             strategy_target=config.tracing.target,
@@ -413,6 +418,7 @@ class _Cell:
             seed=config.seed,
             strategy_source=self.source,
             expects_traces=self.expects_traces,
+            expected_share=expected_share(config.tracing.export),
             config=public_config(config),
             versions=package_versions(),
             machine=self.machine,

@@ -130,10 +130,13 @@ class _Attempt:
         self._process.kill()
         traces = read_own_traces(self._store)
         complete = tuple(trace for trace in traces if is_complete(trace))
+        expected = made["made"] if self._process.ready["expects_traces"] else 0
+        # Where calls are sampled nobody can say which traces should be there: none counts as lost.
+        sampled = 0.0 < self.plan.base.expected_share < 1.0
         return Loss(
             ending=self.ending,
             calls=made["made"],
-            expected_traces=made["made"] if self._process.ready["expects_traces"] else 0,
+            expected_traces=min(expected, distinct_traces(traces)) if sampled else expected,
             stored_traces=distinct_traces(traces),
             complete_traces=distinct_traces(complete),
             exit_status=status,
