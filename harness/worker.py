@@ -23,13 +23,13 @@ from pydantic import Field
 
 from harness.config import ExportConfig
 from harness.endings import Leaving, burst, end, fork
-from harness.errors import HarnessError, InputError, WorkerError
+from harness.errors import HarnessError, InputError, NotApplicableError, WorkerError
 from harness.flows import Flows, Parts
 from harness.observing import type_name
 from harness.processes import allowed_cpus, die_with_parent
 from harness.prompts import Sample
 from harness.providers.callid import CALL_ID
-from harness.records import Arm, Block, Call, CallId, Pass, Record
+from harness.records import Arm, Block, Call, CallId, NotApplicable, Pass, Record
 from harness.targets import load_target
 from harness.tracing.switches import apply_switches
 
@@ -183,8 +183,18 @@ class Worker:
     def completeness(self) -> Iterator[list[Call]]:
         """Run each sample's scenario once, each trace tied to its call; gives the calls of one sample at a time."""
         for repetition, sample in enumerate(self.setup.samples):
-            if sample.id not in self.not_applicable:
+            if sample.id in self.not_applicable:
+                continue
+            try:
                 yield self.flows.run(repetition, sample)
+            except NotApplicableError as error:
+                # A scenario of one's own says only when it runs what it asks for.
+                name = sample.scenario_name
+                self.not_applicable[sample.id] = NotApplicable(sample_id=sample.id, scenario=name, reason=str(error))
+
+    def refusals(self) -> list[dict[str, Any]]:
+        """The samples that cannot be run here, with the reasons, so far as that is known."""
+        return [one.model_dump() for one in self.not_applicable.values()]
 
     def prime(self) -> None:
         """Make the first calls, which pay for lazy imports and connections, and drain."""
@@ -324,7 +334,7 @@ def _serve(out: TextIO, lines: Iterator[str]) -> None:
             "import_cpu_ns": worker.import_cpu_ns,
             "source": worker.strategy.source(),
             "expects_traces": worker.expects_traces,
-            "not_applicable": [one.model_dump() for one in worker.not_applicable.values()],
+            "not_applicable": worker.refusals(),
         },
     )
     commands: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
@@ -341,7 +351,7 @@ def _serve(out: TextIO, lines: Iterator[str]) -> None:
             for calls in worker.completeness():
                 _send(out, {"calls": [call.model_dump() for call in calls]})
             worker.flows.close()
-            _send(out, {"done": True})
+            _send(out, {"done": True, "not_applicable": worker.refusals()})
         else:
             _send(out, commands[command["op"]](command))
         if command["op"] == "finish":
@@ -362,10 +372,11 @@ def main(arguments: Sequence[str] = ()) -> None:
     except Leaving as leaving:
         return leaving.carry_out()
     except HarnessError as error:
-        _send(out, {"error": str(error), "input": isinstance(error, InputError)})
+        kind = next((kind.__name__ for kind in (InputError, NotApplicableError) if isinstance(error, kind)), "")
+        _send(out, {"error": str(error), "kind": kind})
     except Exception as error:  # noqa: BLE001  # the parent turns it into the cell's reason
         traceback.print_exc()
-        _send(out, {"error": f"{type(error).__name__}: {error}".splitlines()[0], "input": False})
+        _send(out, {"error": f"{type(error).__name__}: {error}".splitlines()[0], "kind": ""})
     sys.stderr.flush()
     out.flush()
     # Everything was drained on command. What interpreters and SDKs do at exit would only cost

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.checks import endpoint_key
 from harness.config import DEFAULT_MODELS, DIALECTS, HarnessConfig
-from harness.errors import CellError, HarnessError, InputError, StoreError, UnattributedError
+from harness.errors import CellError, HarnessError, InputError, NotApplicableError, StoreError, UnattributedError
 from harness.experiment.analysis import analyse_cell
 from harness.experiment.arm import ArmProcess
 from harness.experiment.loss import SCENARIOS, LossPass, LossPlan, plain_samples
@@ -90,6 +90,8 @@ def run_cell(config: HarnessConfig, store: Store, progress: Progress) -> CellRes
     except KeyboardInterrupt as stop:
         interrupted = stop
         cell.status, cell.reason = "interrupted", "interrupted by the user"
+    except NotApplicableError as error:
+        cell.status, cell.reason = "not applicable", str(error)
     except HarnessError as error:
         cell.status, cell.reason = "failed", str(error)
         cell.is_input_error = isinstance(error, InputError)
@@ -296,6 +298,9 @@ class _Cell:
                 return
             self.progress.stage("completeness", 2 * samples)
             self._run_samples(worker)
+            if not self.calls:
+                self.status, self.reason = "not applicable", self.not_applicable[0].reason
+                return
             worker.ask("drain", timeout_s=self.config.measure.drain_timeout_s)
             worker.finish()
             self._run_samples(untraced)
@@ -324,6 +329,7 @@ class _Cell:
         while "calls" in (answer := worker.receive(self.config.endpoint.timeout_s * 4 + 60)):
             self.calls += map(Call.model_validate, answer["calls"])
             self.progress.step()
+        self.not_applicable = tuple(map(NotApplicable.model_validate, answer["not_applicable"]))
 
     def _loss_pass(self, setup: WorkerSetup, folder: Path) -> None:
         measure = self.config.measure
