@@ -180,10 +180,10 @@ class Worker:
         self.calls_made += 1
         return _Timed(start_unix_ns, start_ns, end_ns, first_chunk_ns, value, chunks, error)
 
-    def completeness(self) -> Iterator[list[Call]]:
+    def completeness(self, skipped: Sequence[str]) -> Iterator[list[Call]]:
         """Run each sample's scenario once, each trace tied to its call; gives the calls of one sample at a time."""
         for repetition, sample in enumerate(self.setup.samples):
-            if sample.id in self.not_applicable:
+            if sample.id in self.not_applicable or sample.id in skipped:
                 continue
             try:
                 yield self.flows.run(repetition, sample)
@@ -348,7 +348,7 @@ def _serve(out: TextIO, lines: Iterator[str]) -> None:
     for line in lines:
         command = json.loads(line)
         if command["op"] == "completeness":
-            for calls in worker.completeness():
+            for calls in worker.completeness(command["skipped"]):
                 _send(out, {"calls": [call.model_dump() for call in calls]})
             worker.flows.close()
             _send(out, {"done": True, "not_applicable": worker.refusals()})

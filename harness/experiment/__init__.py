@@ -48,7 +48,7 @@ from harness.urls import without_secrets
 from harness.worker import WORKER_NAME, WorkerSetup
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from harness.experiment.progress import Progress
     from harness.records import Block
@@ -297,13 +297,13 @@ class _Cell:
                 self.status, self.reason = "not applicable", self.not_applicable[0].reason
                 return
             self.progress.stage("completeness", 2 * samples)
-            self._run_samples(worker)
+            self.not_applicable = self._run_samples(worker)
             if not self.calls:
                 self.status, self.reason = "not applicable", self.not_applicable[0].reason
                 return
             worker.ask("drain", timeout_s=self.config.measure.drain_timeout_s)
             worker.finish()
-            self._run_samples(untraced)
+            self._run_samples(untraced, [one.sample_id for one in self.not_applicable])
             untraced.finish()
         self.traces = self.store.read_traces(WORKER_NAME.format(cell=self.cell_id))
         self.completeness_done = True
@@ -324,12 +324,13 @@ class _Cell:
         none = {"arm": "baseline", "strategy_target": STRATEGIES["none"], "style": "", "depth": ""}
         return setup.model_copy(update={**none, "tracking_uri": None, "experiment": None})
 
-    def _run_samples(self, worker: ArmProcess) -> None:
-        worker.send("completeness")
+    def _run_samples(self, worker: ArmProcess, skipped: Sequence[str] = ()) -> tuple[NotApplicable, ...]:
+        """Run the samples in one process; gives those that it could not run."""
+        worker.send("completeness", skipped=list(skipped))
         while "calls" in (answer := worker.receive(self.config.endpoint.timeout_s * 4 + 60)):
             self.calls += map(Call.model_validate, answer["calls"])
             self.progress.step()
-        self.not_applicable = tuple(map(NotApplicable.model_validate, answer["not_applicable"]))
+        return tuple(map(NotApplicable.model_validate, answer["not_applicable"]))
 
     def _loss_pass(self, setup: WorkerSetup, folder: Path) -> None:
         measure = self.config.measure
