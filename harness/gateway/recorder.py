@@ -108,6 +108,13 @@ class Capture:
         await send({"type": "http.response.body", "body": body})
         self.completed = True
 
+    async def answer_in_part(self, send: Send, status: int, headers: Headers, part: bytes) -> None:
+        """Send the beginning of a single answer; the server closes the connection when nothing follows."""
+        await self.begin(send, status, headers)
+        self.single = part
+        self.last_byte_ns = perf_counter_ns()
+        await send({"type": "http.response.body", "body": part, "more_body": True})
+
     async def write(self, send: Send, data: bytes) -> None:
         """Send a piece of a stream."""
         if self.writes is None:
