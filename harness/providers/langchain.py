@@ -173,7 +173,8 @@ class LangChainProvider:
     def _describe_parse(self, request: dict[str, Any]) -> dict[str, Any]:
         """The request with the JSON schema that LangChain makes of the class."""
         structured: Any = self._built.structured(request.get("model", self._model_name), request["response_format"])
-        return self.chat_request({**request, "response_format": structured.first.kwargs["response_format"]})
+        bound = structured.first.kwargs["response_format"]
+        return self.chat_request({**request, "response_format": self._kind.response_format(bound)})
 
     def _batch_request(self, sample: Sample) -> dict[str, Any]:
         request = self._single_request(sample)

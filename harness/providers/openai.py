@@ -29,7 +29,7 @@ from harness.providers.parameters import (
     translated,
     user_texts,
 )
-from harness.providers.schemas import reply_class
+from harness.providers.schemas import reply_class, strict_format
 from harness.providers.transport import KEEPALIVE_EXPIRY_S, PerLoop, async_client_arguments, client_arguments
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from openai import AsyncStream
     from openai.types import CreateEmbeddingResponse
-    from openai.types.chat import ChatCompletion, ChatCompletionChunk
+    from openai.types.chat import ChatCompletion, ChatCompletionChunk, ParsedChatCompletion
 
     from harness.prompts import Sample
     from harness.providers import Answer
@@ -127,7 +127,7 @@ class OpenAIProvider:
         timed = (self._timeout_request, self.answer, _without_timeout)
         yield Operation("chat_timeout", "single", self.complete, *timed)
         parse = self._client.chat.completions.parse
-        yield Operation("parse", "single", parse, self._parse_request, self.answer, _with_schema)
+        yield Operation("parse", "single", parse, self._parse_request, _parsed_answer, _with_schema)
         yield Operation("raw_stream", "single", self._raw, self._single_request, answer_from, self.chat_request)
 
     def _single_request(self, sample: Sample) -> dict[str, Any]:
@@ -178,6 +178,11 @@ class OpenAIProvider:
             await client.close()
 
 
+def _parsed_answer(value: ParsedChatCompletion[Any]) -> Answer:
+    """What a ``ParsedChatCompletion`` shows; the SDK's own declaration of it does not foresee what it parsed."""
+    return answer_from(value.to_dict(mode="json", warnings=False))
+
+
 def _embeddings_answer(value: CreateEmbeddingResponse) -> Answer:
     return embeddings_answer(value.to_dict(mode="json"))
 
@@ -190,6 +195,4 @@ def _without_timeout(request: dict[str, Any]) -> dict[str, Any]:
 def _with_schema(request: dict[str, Any]) -> dict[str, Any]:
     """The request with the JSON schema that the SDK makes of the class."""
     kind = request["response_format"]
-    schema = pydantic_function_tool(kind)["function"]["parameters"]
-    described = {"name": kind.__name__, "strict": True, "schema": schema}
-    return {**request, "response_format": {"type": "json_schema", "json_schema": described}}
+    return {**request, "response_format": strict_format(kind, pydantic_function_tool(kind)["function"]["parameters"])}
