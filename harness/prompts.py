@@ -258,7 +258,7 @@ def _recorded_prompts(endpoint: EndpointConfig, backend: str, limit: int | None)
             "choose another provider, or another recording"
         )
     samples = samples[:limit]
-    notes = [f"left out of {recordings.path}: {reason}" for reason in reasons]
+    notes = [*recordings.notes, *(f"left out of {recordings.path}: {reason}" for reason in reasons)]
     used = {sample.id for sample in samples}
     untimed = [flow.sample_id for flow in recordings.flows if flow.sample_id in used and not flow.timed]
     if endpoint.timing == "recorded" and untimed:

@@ -44,20 +44,26 @@ def load_recordings(path: str | Path, forced: Dialect | None = None) -> Recordin
         EndpointError: With the file, the place in it, and what was expected there.
     """
     root = Path(path)
-    groups = [group for file in recording_files(root) for group in _groups(file, forced)]
+    found = [group for file in recording_files(root) for group in _groups(file, forced)]
+    groups = [group for group in found if group.recordings]
     if not groups:
         raise EndpointError(f"endpoint.path={shown_path(root)} holds no recording; {EXPECTED}")
     taken: set[str] = set()
     flows = tuple(_flow(group, _unique(group.name, taken)) for group in groups)
     name = name_of_cell(root) if root.is_dir() else ""
-    return Recordings(name=name or _valid_id(root.resolve().stem), path=shown_path(root), flows=flows)
+    silent = ", ".join(group.name for group in found if not group.recordings)
+    notes = (f"left out of {shown_path(root)}: {silent}: no exchange was recorded",) if silent else ()
+    return Recordings(name or _valid_id(root.resolve().stem), shown_path(root), flows, notes)
 
 
 def _groups(file: Path, forced: Dialect | None) -> Iterator[_Group]:
     if file.is_dir() or is_exchanges_file(file):
         scenarios, samples = scenarios_of_cell(file), samples_of_cell(file)
-        for sample, recordings in flows_of_cell(file):
+        flows = dict(flows_of_cell(file))
+        for sample, recordings in flows.items():
             yield _Group(sample, recordings, scenarios.get(sample, ""), samples.get(sample))
+        for sample in samples.keys() - flows.keys():
+            yield _Group(sample, ())
         return
     entries = [(entry, recording_of(entry, forced)) for entry in entries_of(file)]
     attempts: list[tuple[Entry, Recording]] = []
