@@ -363,7 +363,10 @@ class Loss(Record):
         calls: Calls that were made before the end, all of them finished for the application.
         expected_traces: One a call for a strategy that traces.
         stored_traces: Traces of them that the store holds afterwards; several of one call count once.
-        complete_traces: Stored traces that have a root span and ended.
+        complete_traces: Stored traces that have a root span that ended, and what was tied to them.
+        untied_traces: Stored traces without the metadata that was tied to them: MLflow writes a trace's
+            spans first and the trace itself (its metadata with previews, session and token usage, and
+            its tags) second, and either write may be lost.
         exit_status: What the parent saw, of a forked child its own parent: the status, or minus the
             signal; ``None`` if the process did not end by itself in time and was killed.
         sent_per_s: Calls a second while they were made.
@@ -376,6 +379,7 @@ class Loss(Record):
     expected_traces: int
     stored_traces: int
     complete_traces: int
+    untied_traces: int = 0
     exit_status: int | None
     sent_per_s: float | None = None
     waited_ns: int = 0

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import re
 import shutil
@@ -21,6 +22,7 @@ import pandas as pd
 from mlflow.entities import Metric, Param, RunTag, ViewType
 from mlflow.exceptions import MlflowException
 from mlflow.metrics import MetricValue, make_metric
+from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from mlflow.tracking import MlflowClient
 
 from harness.errors import EndpointError, StoreError
@@ -99,17 +101,44 @@ def make_template(path: Path) -> None:
 
 def count_traces(path: Path) -> int:
     """How many traces an arm's own SQLite store holds, once the arm has ended."""
-    client = MlflowClient(tracking_uri=f"sqlite:///{path}")
-    experiment = client.get_experiment_by_name(TEMPLATE_EXPERIMENT)
-    return 0 if experiment is None else len(_search(client, [experiment.experiment_id], None, include_spans=False))
+    with _own_store(path) as (client, experiments):
+        return len(_search(client, experiments, None, include_spans=False))
 
 
 def read_own_traces(path: Path) -> tuple[StoredTrace, ...]:
-    """All traces of a worker's own SQLite store, with their spans, once the worker has ended."""
-    client = MlflowClient(tracking_uri=f"sqlite:///{path}")
-    experiment = client.get_experiment_by_name(TEMPLATE_EXPERIMENT)
-    found = [] if experiment is None else _search(client, [experiment.experiment_id], None, include_spans=True)
-    return tuple(sorted((_stored_trace(trace) for trace in found), key=_first_start))
+    """All traces of a worker's own SQLite store, once the worker has ended, oldest first.
+
+    A trace that broke off may have no spans; MLflow leaves such ones out where it is asked for spans.
+    """
+    with _own_store(path) as (client, experiments), _no_word_of_broken_traces():
+        found = {trace.info.trace_id: trace for trace in _search(client, experiments, None, include_spans=False)}
+        found |= {trace.info.trace_id: trace for trace in _search(client, experiments, None, include_spans=True)}
+    return tuple(sorted((_stored_trace(trace) for trace in found.values()), key=_first_start))
+
+
+@contextlib.contextmanager
+def _own_store(path: Path) -> Iterator[tuple[MlflowClient, list[str]]]:
+    """A client of a worker's own store and the ids of the worker's experiments; the file is let go afterwards."""
+    uri = f"sqlite:///{path}"
+    client = MlflowClient(tracking_uri=uri)
+    try:
+        experiment = client.get_experiment_by_name(TEMPLATE_EXPERIMENT)
+        yield client, [] if experiment is None else [experiment.experiment_id]
+    finally:
+        # MLflow keeps the connections to every store for good; a removed file would keep its room on the disk.
+        SqlAlchemyStore._get_or_create_engine(uri).dispose()  # noqa: SLF001  # it has no public way
+
+
+@contextlib.contextmanager
+def _no_word_of_broken_traces() -> Iterator[None]:
+    """MLflow warns of each trace that has no spans; here they are what is counted."""
+    logger = logging.getLogger("mlflow.tracing.client")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 class Store:

@@ -15,6 +15,7 @@ from harness.records import Loss, ProcessEnding
 from harness.tracking import TEMPLATE_EXPERIMENT, read_own_traces
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
     from types import TracebackType
 
@@ -129,16 +130,16 @@ class _Attempt:
         # Whatever the worker has left behind must not write while it is counted.
         self._process.kill()
         traces = read_own_traces(self._store)
-        complete = tuple(trace for trace in traces if is_complete(trace))
+        counts = count(traces)
         expected = made["made"] if self._process.ready["expects_traces"] else 0
-        # Where calls are sampled nobody can say which traces should be there: none counts as lost.
-        sampled = 0.0 < self.plan.base.expected_share < 1.0
+        if 0.0 < self.plan.base.expected_share < 1.0:
+            # Where calls are sampled nobody can say which traces should be there: none counts as lost.
+            expected = min(expected, counts["stored_traces"])
         return Loss(
             ending=self.ending,
             calls=made["made"],
-            expected_traces=min(expected, distinct_traces(traces)) if sampled else expected,
-            stored_traces=distinct_traces(traces),
-            complete_traces=distinct_traces(complete),
+            expected_traces=expected,
+            **counts,
             exit_status=status,
             sent_per_s=made["made"] / (made["ns"] / 1e9),
             waited_ns=waited_ns,
@@ -187,17 +188,25 @@ def plain_samples(samples: tuple[Sample, ...]) -> tuple[Sample, ...]:
     return tuple(sample for sample in samples if sample.scenario_name in SCENARIOS)
 
 
+def count(traces: Iterable[StoredTrace]) -> dict[str, int]:
+    """Count the traces in a store that holds one worker's calls only, under the names of ``Loss``.
+
+    Several traces of one call count once. A trace that is not tied to its call counts as the trace
+    of another call: what ties it may have been lost, and then nothing tells whose it is.
+    """
+    stored: set[str] = set()
+    complete: set[str] = set()
+    untied = 0
+    for trace in traces:
+        stored.add(trace.call_id or trace.trace_id)
+        if trace.call_id is None:
+            untied += 1
+        elif is_complete(trace):
+            complete.add(trace.call_id)
+    return {"stored_traces": len(stored), "complete_traces": len(complete), "untied_traces": untied}
+
+
 def is_complete(trace: StoredTrace) -> bool:
-    """Whether a trace has a root span and ended."""
+    """Whether a trace has a root span that ended, and says so itself."""
     ended_root = any(span.parent_id is None and span.end_unix_ns is not None for span in trace.spans)
     return ended_root and trace.state != "IN_PROGRESS"
-
-
-def distinct_traces(traces: tuple[StoredTrace, ...]) -> int:
-    """How many calls have a trace in a store that holds one worker's calls only.
-
-    What ties a trace to its call is written after its spans, so a trace that broke off may lack
-    it: such a one counts as a call of its own.
-    """
-    tied = {trace.call_id for trace in traces if trace.call_id is not None}
-    return len(tied) + sum(trace.call_id is None for trace in traces)
