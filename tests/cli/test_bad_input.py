@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     ("arguments", "offender", "options_named"),
     [
         ("provider=foo", "'foo'", "custom, langchain, mistralai, openai"),
-        ("tracing=foo", "'foo'", "autolog, custom, manual, none"),
+        ("tracing=foo", "'foo'", "around, autolog, both, custom, manual, none"),
         ("measure=fast", "'fast'", "quick, rigorous, standard"),
         ("endpoint=foo", "'foo'", "mistral, openai, simulator, url"),
         ("store=foo", "'foo'", "server, sqlite"),
