@@ -23,12 +23,12 @@ class ManualAroundAutolog(Autolog):
             raise ConfigError(f"tracing around has no depth, but got {depth!r}; leave it empty")
         super().__init__()
         self._module = style_module(style)
-        self._used: list[Callable[..., Any]] = []
+        self._used: dict[Callable[..., Any], None] = {}
 
     def flow(self, function: Callable[[str], Any]) -> Callable[[str], Any]:
         """The function that handles a question, in a span of this style."""
         maker = flow_maker(self._module, function)
-        self._used.append(maker)
+        self._used[maker] = None
         traced: Callable[[str], Any] = maker(function)
         return traced
 

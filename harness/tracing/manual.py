@@ -38,7 +38,7 @@ class ManualTracing(MLflowTracing):
             raise unknown_option("depth", depth, "tracing.depth", DEPTHS)
         self._depth = depth
         self._provider: Provider | None = None
-        self._used: list[Callable[..., Any]] = []
+        self._used: dict[Callable[..., Any], None] = {}
 
     def install(self, provider: Provider, tracking_uri: str | None, experiment: str | None) -> None:
         """Say where traces go; careful tracing asks the provider what an answer shows."""
@@ -53,7 +53,7 @@ class ManualTracing(MLflowTracing):
         if self._depth == "careful" or openly is None or operation.name.partition("_")[0] in ("chat", "stream"):
             return traced
         # A function is decorated with the arguments that it takes; not every request has messages.
-        self._used.append(openly)
+        self._used[openly] = None
         other = openly(target)
 
         def either(**request: Any) -> Any:
@@ -72,7 +72,7 @@ class ManualTracing(MLflowTracing):
     def flow(self, function: Callable[[str], Any]) -> Callable[[str], Any]:
         """The function that handles a question, in a span of the same style."""
         maker = flow_maker(self._module, function)
-        self._used.append(maker)
+        self._used[maker] = None
         traced: Callable[[str], Any] = maker(function)
         return traced
 
@@ -85,7 +85,7 @@ class ManualTracing(MLflowTracing):
 
     def _traced(self, mode: str, target: Target) -> Callable[..., Any]:
         maker = getattr(self._module, f"{self._depth}_{mode}")
-        self._used.append(maker)
+        self._used[maker] = None
         traced: Callable[..., Any] = maker(target)
         return traced
 

@@ -66,8 +66,8 @@ def note_request(
             span.set_attribute(SpanAttributeKey.MODEL, described["model"])
         if described.get("tools"):
             set_span_chat_tools(span, described["tools"])
-    except Exception as error:  # noqa: BLE001 - tracing must not break the application
-        span.record_exception(error)
+    except Exception:  # noqa: BLE001 - tracing must not break the application
+        span.set_inputs(request)
 
 
 def note_answer(span: LiveSpan | None, read: Callable[[Any], Answer], value: Any) -> None:

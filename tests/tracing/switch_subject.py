@@ -88,8 +88,8 @@ def not_by_itself(store: Store, tracing: MLflowTracing) -> dict[str, Any]:
 
 
 def many(store: Store, tracing: MLflowTracing) -> dict[str, Any]:
-    """A burst of 200 traces, then a drain."""
-    make_traces(200)
+    """A burst of 80 traces, then a drain."""
+    make_traces(80)
     names = [thread.name for thread in threading.enumerate()]
     tracing.drain()
     return {"stored": store.stored(), "workers": sum(name.startswith("MlflowTraceLoggingWorker") for name in names)}

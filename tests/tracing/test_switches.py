@@ -100,15 +100,15 @@ def test_workers(seen: dict[str, Any]) -> None:
 
 def test_short_queue_loses(seen: dict[str, Any]) -> None:
     """A burst into a queue of one is mostly dropped; into MLflow's own queue it is not."""
-    assert 0 < seen["burst at a short queue"]["stored"] < 150
-    assert seen["burst"]["stored"] == 200
+    assert 0 < seen["burst at a short queue"]["stored"] < 60
+    assert seen["burst"]["stored"] == 80
 
 
 def test_sampling(seen: dict[str, Any]) -> None:
-    """The ratio is the share of traces that are stored; half of 200 is off by 40 once in a million times."""
+    """The ratio is the share of traces that are stored; half of 80 is off by 25 once in ten million times."""
     assert seen["sampled none"]["stored"] == 0
-    assert 60 < seen["sampled half"]["stored"] < 140
-    assert seen["sampled all"]["stored"] == 200
+    assert 15 < seen["sampled half"]["stored"] < 65
+    assert seen["sampled all"]["stored"] == 80
 
 
 def test_buffer(seen: dict[str, Any]) -> None:
@@ -193,7 +193,7 @@ def config(**tracing: Any) -> HarnessConfig:
         ("sampling_ratio", float("nan"), "tracing.export.sampling_ratio=nan is not between 0 and 1"),
     ],
 )
-def test_values_that_cannot_be(key: str, value: float, said: str) -> None:
+def test_values_that_cannot_be(key: str, value: Any, said: str) -> None:
     """A value that MLflow would trip over, or quietly ignore, is refused in one sentence."""
     with pytest.raises(ConfigError) as refused:
         check_config(config(name="autolog", export=ExportConfig(**{key: value})))  # type: ignore[arg-type]  # any key
