@@ -51,7 +51,12 @@ if TYPE_CHECKING:
     from harness.results import CellResult
 
 DIALECTS: dict[str, Dialect] = {"openai": "openai", "mistralai": "mistral"}
-ENDINGS: dict[str, Ending] = {"ok": "FINISHED", "failed": "FAILED", "interrupted": "KILLED"}
+ENDINGS: dict[str, Ending] = {
+    "ok": "FINISHED",
+    "failed": "FAILED",
+    "interrupted": "KILLED",
+    "not applicable": "FINISHED",
+}
 _SECRET = re.compile("TOKEN|PASS|SECRET|KE[YK]|HEADERS|CREDENTIAL|USERNAME")
 _NOT_A_SWITCH = ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_RUN_ID")
 _PROVIDER_VARIABLE = re.compile(r"(OPENAI|MISTRAL|AZURE_OPENAI|LANGSMITH|LANGCHAIN)_(?!TRACING)|\w+_API_KEY$")
@@ -110,7 +115,6 @@ def _write(cell: _Cell, store: Store, run_id: str, progress: Progress) -> CellRe
     result = analyse_cell(records, run_id)
     records = records._replace(cell=result.cell)
     store.log_cell(run_id, result, records, cell.prompts)
-    store.link_traces(run_id, records.traces)
     store.end_run(run_id, ENDINGS[result.cell.status])
     progress.cell_done(f"{result.cell.status}" + (f": {result.cell.reason}" if result.cell.reason else ""))
     return result

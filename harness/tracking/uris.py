@@ -1,0 +1,62 @@
+"""Addresses of stores: made absolute, checked before use, and throwaway stores to copy."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from mlflow.tracking import MlflowClient
+
+from harness.errors import EndpointError
+from harness.tracking.traces import search
+
+TEMPLATE_EXPERIMENT = "timing"
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9.+-]*:")
+
+
+def absolute_uri(uri: str) -> str:
+    """The same store from any folder: relative SQLite and file paths are taken from the current one."""
+    prefix = "sqlite:///"
+    if uri.startswith(prefix) and not uri.startswith(prefix + "/"):
+        return f"{prefix}{Path(uri.removeprefix(prefix)).absolute()}"
+    if _SCHEME.match(uri) or uri.startswith(("databricks", "uc")):
+        return uri
+    return Path(uri).absolute().as_uri()
+
+
+def check_store(uri: str) -> None:
+    """Refuse a store that cannot be used, before anything is measured.
+
+    Raises:
+        EndpointError: Naming the store and what is wrong with it.
+    """
+    if uri.startswith("sqlite:///"):
+        path = Path(uri.removeprefix("sqlite:///"))
+        if path.is_dir():
+            raise EndpointError(f"store.uri {uri!r} is a folder; name a file, such as sqlite:///mlflow.db")
+        if not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
+            raise EndpointError(f"store.uri {uri!r} lies in {path.parent}, which is not a folder one can write to")
+        if path.exists():
+            if not os.access(path, os.R_OK | os.W_OK):
+                raise EndpointError(f"store.uri {uri!r} is a file that one cannot write to")
+            with path.open("rb") as file:
+                if file.read(15) not in (b"", b"SQLite format 3"):
+                    raise EndpointError(f"store.uri {uri!r} is a file that is not a SQLite database")
+
+
+def make_template(path: Path) -> None:
+    """Make a migrated SQLite store with one experiment, to be copied for each timed arm.
+
+    A fresh store takes seconds to migrate; a copy takes none.
+    """
+    client = MlflowClient(tracking_uri=f"sqlite:///{path}")
+    if client.get_experiment_by_name(TEMPLATE_EXPERIMENT) is None:
+        client.create_experiment(TEMPLATE_EXPERIMENT, artifact_location=(path.parent / "artifacts").as_uri())
+
+
+def count_traces(path: Path) -> int:
+    """How many traces an arm's own SQLite store holds, once the arm has ended."""
+    client = MlflowClient(tracking_uri=f"sqlite:///{path}")
+    experiment = client.get_experiment_by_name(TEMPLATE_EXPERIMENT)
+    return 0 if experiment is None else len(search(client, [experiment.experiment_id], None, include_spans=False))
