@@ -124,7 +124,6 @@ def _write(cell: _Cell, store: Store, run_id: str, progress: Progress) -> CellRe
     result = analyse_cell(records, run_id)
     records = records._replace(cell=result.cell)
     store.log_cell(run_id, result, records, cell.prompts)
-    store.link_traces(run_id, records.traces)
     store.end_run(run_id, ENDINGS[result.cell.status])
     progress.cell_done(f"{result.cell.status}" + (f": {result.cell.reason}" if result.cell.reason else ""))
     return result
