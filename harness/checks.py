@@ -7,16 +7,27 @@ import importlib.metadata
 import importlib.util
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
-from harness.config import BACKENDS, DEPTHS, RESTS, STYLES, ExportConfig, HarnessConfig
+from harness.config import (
+    ALL,
+    BACKENDS,
+    DEPTHS,
+    PROCESS_ENDINGS,
+    RESTS,
+    STYLES,
+    TIMINGS,
+    ExportConfig,
+    HarnessConfig,
+    MeasureConfig,
+)
 from harness.errors import ConfigError, EndpointError, unknown_option
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-ENDPOINT_KINDS = ("simulator", "forward")
+ENDPOINT_KINDS = ("simulator", "forward", "replay")
 LATENCY_KINDS = ("none", "fixed", "lognormal")
 OTLP_PACKAGE = "opentelemetry-exporter-otlp-proto-http"
 """What MLflow needs for its export over OTLP and does not bring."""
@@ -82,7 +93,7 @@ def _check_provider(config: HarnessConfig) -> None:
             f"provider.backend={provider.backend} cannot be with provider={provider.name}, whose SDK speaks "
             f"{provider.name}'s format only; provider=langchain takes either"
         )
-    _check_target(provider.target, "provider.target")
+    check_target(provider.target, "provider.target")
 
 
 def _check_tracing(config: HarnessConfig) -> None:
@@ -101,7 +112,7 @@ def _check_tracing(config: HarnessConfig) -> None:
     if tracing.name == "none":
         tracing.export = ExportConfig()
     _check_export(tracing.export)
-    _check_target(tracing.target, "tracing.target")
+    check_target(tracing.target, "tracing.target")
 
 
 def _check_export(export: ExportConfig) -> None:
@@ -141,6 +152,7 @@ def _check_endpoint(config: HarnessConfig) -> None:
             f"endpoint={endpoint.name} speaks {endpoint.backend}'s format, but provider={config.provider.name} sends "
             f"{backend}'s; choose an endpoint for {backend}, or endpoint=simulator"
         )
+    _check_replay(config)
     if endpoint.kind == "forward":
         url = urlsplit(endpoint.base_url or "")
         if url.username or url.password or url.query:
@@ -151,6 +163,28 @@ def _check_endpoint(config: HarnessConfig) -> None:
         if url.scheme not in ("http", "https") or not url.hostname:
             said = f"={endpoint.base_url!r} is not a URL" if endpoint.base_url else " is needed for this endpoint"
             raise EndpointError(f"endpoint.base_url{said}; give one such as http://127.0.0.1:8000/v1")
+
+
+def _check_replay(config: HarnessConfig) -> None:
+    endpoint = config.endpoint
+    _one_of("timing", endpoint.timing, "endpoint.timing", TIMINGS)
+    if endpoint.kind != "replay":
+        if endpoint.path is not None:
+            raise EndpointError(
+                f"endpoint.path={endpoint.path!r} cannot be with endpoint={endpoint.name}, which answers from no "
+                "recording; choose endpoint=replay"
+            )
+        return
+    if not endpoint.path:
+        raise EndpointError(
+            "endpoint.path is needed for this endpoint; give a cell's folder of records, or a file or folder of "
+            "recorded exchanges"
+        )
+    if config.prompts.path is not None:
+        raise ConfigError(
+            f"prompts.path={config.prompts.path!r} cannot be with endpoint={endpoint.name}, whose prompt set comes "
+            "from the recording in endpoint.path; leave it out, or choose endpoint=simulator"
+        )
 
 
 def _check_measure(config: HarnessConfig) -> None:
@@ -165,6 +199,8 @@ def _check_measure(config: HarnessConfig) -> None:
         "margin_relative": 0,
         "precision_ms": 0,
         "precision_relative": 0,
+        "ending_calls": 1,
+        "burst_calls": 1,
     }
     for key, bound in least.items():
         if not getattr(measure, key) >= bound:  # NaN, too, is below
@@ -173,10 +209,27 @@ def _check_measure(config: HarnessConfig) -> None:
         if not getattr(measure, key) > 0:
             raise ConfigError(f"measure.{key}={getattr(measure, key)} is not above 0")
     _one_of("rest", measure.rest, "measure.rest", RESTS)
+    _check_losses(measure)
 
 
-def _check_target(target: str, key: str) -> None:
-    """See that a target can be there, without importing an SDK into this process; the worker loads it."""
+def _check_losses(measure: MeasureConfig) -> None:
+    """See that only known endings are asked for, and put each once into their usual order."""
+    asked = [measure.losses] if isinstance(measure.losses, str) else measure.losses
+    options = (ALL, *PROCESS_ENDINGS)
+    if not isinstance(asked, list):
+        raise unknown_option("process ending", str(asked), "measure.losses", options)
+    for ending in asked:
+        _one_of("process ending", str(ending), "measure.losses", options)
+    measure.losses = [ending for ending in PROCESS_ENDINGS if ALL in asked or ending in asked]
+
+
+def check_target(target: str, key: str, kind: Literal["class", "function"] = "class") -> None:
+    """See that a target can be there, without importing an SDK into this process; the worker loads it.
+
+    Raises:
+        ConfigError: If the target has another form, or its file, name or package is not there.
+    """
+    kinds = (ast.ClassDef,) if kind == "class" else (ast.FunctionDef, ast.AsyncFunctionDef)
     place, _, name = target.rpartition(":")
     if not place or not name.isidentifier():
         raise ConfigError(f"{key}={target!r} is not of the form package.module:Class or path/to/file.py:Class")
@@ -188,9 +241,9 @@ def _check_target(target: str, key: str) -> None:
             tree = ast.parse(path.read_bytes())
         except (SyntaxError, ValueError) as error:
             raise ConfigError(f"{key}={target!r}: {path} is not valid Python ({error})") from error
-        classes = [node.name for node in tree.body if isinstance(node, ast.ClassDef)]
-        if classes and name not in classes:
-            raise unknown_option("class", name, f"{key}={target!r}", classes)
+        names = [node.name for node in tree.body if isinstance(node, kinds)]
+        if names and name not in names:
+            raise unknown_option(kind, name, f"{key}={target!r}", names)
         return
     package = place.partition(".")[0]
     if not package.isidentifier() or importlib.util.find_spec(package) is None:

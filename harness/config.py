@@ -8,6 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
+from typing import Any, get_args
+
+from harness.records import Dialect, ProcessEnding
 
 STYLES = ("decorator", "wrapper", "context")
 DEPTHS = ("plain", "careful")
@@ -15,7 +18,13 @@ MISSING = "???"
 """What OmegaConf takes for a value that has to be given."""
 
 BACKENDS = ("openai", "mistralai")
+DIALECTS: dict[str, Dialect] = {"openai": "openai", "mistralai": "mistral"}
+"""The wire format that each backend speaks."""
+
 RESTS = ("stop", "drain")
+PROCESS_ENDINGS: tuple[ProcessEnding, ...] = get_args(ProcessEnding)
+ALL = "all"
+TIMINGS = ("recorded", "none", "simulated")
 DEFAULT_MODELS = {"openai": "gpt-4o-mini", "mistralai": "mistral-small-latest"}
 
 
@@ -129,12 +138,16 @@ class EndpointConfig:
 
     Attributes:
         name: How the endpoint is called in runs and reports.
-        kind: ``simulator`` or ``forward``.
-        backend: Whose wire format it speaks; empty for both.
+        kind: ``simulator``, ``forward`` or ``replay``.
+        backend: Whose wire format it speaks; empty for both. With ``replay`` it says whose format
+            recordings are in, where they do not show it.
         base_url: Where to forward to, with the version path (``https://host/v1``).
         key_env: Name of the environment variable that holds the key; empty for none.
         timeout_s: How long a forwarded answer may take.
-        latency: The simulator's waiting.
+        latency: The simulator's waiting; with ``replay`` that of ``timing=simulated``.
+        path: Recorded exchanges to answer from: a file or a folder.
+        timing: What a recorded answer waits: as ``recorded``, ``none``, or ``simulated`` as
+            ``latency`` says.
     """
 
     name: str = "simulator"
@@ -144,6 +157,8 @@ class EndpointConfig:
     key_env: str = ""
     timeout_s: float = 120.0
     latency: LatencyConfig = field(default_factory=LatencyConfig)
+    path: str | None = None
+    timing: str = "recorded"
 
 
 @dataclass
@@ -170,6 +185,11 @@ class MeasureConfig:
             (``stop``), or it has drained (``drain``).
         timing: Whether the timing pass is run.
         drain_timeout_s: How long a drain may take before the cell fails.
+        losses: Process endings after which stored traces are counted: a list of them, one alone, or
+            ``all``. Each takes a fresh process.
+        ending_calls: Calls before each of these endings but ``burst``. No multiple of the sizes in which
+            exporters send: what is left over for the next batch is what an abrupt end loses.
+        burst_calls: Calls of ``burst``, back to back and then drained.
     """
 
     name: str = "quick"
@@ -187,6 +207,9 @@ class MeasureConfig:
     rest: str = "stop"
     timing: bool = True
     drain_timeout_s: float = 120.0
+    losses: Any = field(default_factory=list)  # OmegaConf knows no union of a list and a text
+    ending_calls: int = 23
+    burst_calls: int = 2000
 
 
 @dataclass

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from harness.completeness.facts import STRUCTURE_PREFIX, fact_order
-from harness.completeness.join import join_cell
-from harness.completeness.judge import CONVENTIONS, judge_call
-from harness.results import CompletenessResult, FactCount
+from harness.completeness.join import cases_of, join_cell
+from harness.completeness.judge import CONVENTIONS, judge_case
+from harness.results import CompletenessResult, FactCount, Level
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -38,21 +38,21 @@ def judge_cell(records: CellRecords) -> CompletenessResult:
     judgements: list[Judgement] = []
     notes = [*join.notes, *_wire_notes(join)]
     expects = records.cell.expects_traces
-    if expects:
-        for subject in join.subjects:
-            found, remarks = judge_call(subject, join.traces.get(subject.call.call_id, ()))
-            judgements += found
-            notes += remarks
-    elif join.orphaned:
+    for unit in join.units if expects else ():
+        if unit.expected or unit.traces:
+            for case in cases_of(unit, join, notes):
+                judgements += judge_case(case)
+    if not expects and join.orphaned:
         notes.append(f"the strategy expects no traces, but {len(join.orphaned)} were stored; they count as orphans")
     scores, reasons = _scores(judgements, records, join)
-    stored = sum(len(traces) for traces in join.traces.values())
+    stored = sum(len(unit.traces) for unit in join.units)
+    expected = [unit for unit in join.units if unit.expected or unit.traces] if expects else []
     return CompletenessResult(
-        calls=len(join.subjects),
-        traces_expected=len(join.subjects) if expects else 0,
+        calls=len(join.calls),
+        traces_expected=len(expected),
         traces_stored=stored,
-        traces_lost=len(join.subjects) - len(join.traces) if expects else 0,
-        traces_duplicated=stored - len(join.traces),
+        traces_lost=sum(not unit.traces for unit in expected),
+        traces_duplicated=sum(max(len(unit.traces) - 1, 0) for unit in join.units),
         traces_orphaned=len(join.orphaned),
         recall=scores["recall"],
         wire_recall=scores["wire_recall"],
@@ -62,25 +62,33 @@ def judge_cell(records: CellRecords) -> CompletenessResult:
         facts=count_facts(judgements),
         judgements=tuple(judgements),
         notes=tuple(notes),
+        otel_recall_by_level=recall_by_level(judgements),
     )
 
 
 def count_facts(judgements: Iterable[Judgement]) -> tuple[FactCount, ...]:
-    """How each fact fared, MLflow's convention first, in the order of the table of facts."""
-    counts = Counter([(one.convention, one.fact, one.verdict) for one in judgements])
-    pairs = {(convention, fact) for convention, fact, _ in counts}
-    keys = sorted(pairs, key=lambda key: (CONVENTIONS.index(key[0]), fact_order(key[1])))
+    """How each fact fared, MLflow's convention first, in the order of the table of facts, then by level."""
+    counts = Counter([(one.convention, one.fact, one.level, one.verdict) for one in judgements])
+    rows = {(convention, fact, level) for convention, fact, level, _ in counts}
+    keys = sorted(rows, key=lambda key: (CONVENTIONS.index(key[0]), fact_order(key[1]), str(key[2])))
     return tuple(
         FactCount(
             fact=fact,
             convention=convention,
-            recorded=counts[convention, fact, "recorded"],
-            elsewhere=counts[convention, fact, "elsewhere"],
-            wrong=counts[convention, fact, "wrong"],
-            missing=counts[convention, fact, "missing"],
+            level=level,
+            recorded=counts[convention, fact, level, "recorded"],
+            elsewhere=counts[convention, fact, level, "elsewhere"],
+            wrong=counts[convention, fact, level, "wrong"],
+            missing=counts[convention, fact, level, "missing"],
         )
-        for convention, fact in keys
+        for convention, fact, level in keys
     )
+
+
+def recall_by_level(judgements: Sequence[Judgement]) -> dict[str, float]:
+    """OpenTelemetry's recall at each requirement level that applied, the strictest first."""
+    found = {level: recall([one for one in judgements if one.level == level], "otel") for level in get_args(Level)}
+    return {level: score for level, score in found.items() if score is not None}
 
 
 def recall(judgements: Sequence[Judgement], convention: Convention) -> float | None:
@@ -112,7 +120,7 @@ def _scores(
     }
     if not records.cell.expects_traces:
         reason = f"the strategy {records.cell.tracing!r} expects no traces"
-    elif not join.subjects:
+    elif not join.calls:
         reason = "the completeness pass has no calls"
     else:
         reason = "no fact applies"
@@ -125,14 +133,13 @@ def _scores(
 def _wire_notes(join: Join) -> list[str]:
     """What on the wire could not be judged."""
     notes = []
-    for call, wire in join.subjects:
-        if wire.malformed:
+    for call_id, wire in join.wires.items():
+        malformed = [text for request in wire.requests for text in request.malformed]
+        if malformed:
             notes.append(
-                f"call {call.call_id}: {len(wire.malformed)} text(s) on the wire could not be read, "
-                f"the first is {wire.malformed[0][:80]!r}"
+                f"call {call_id}: {len(malformed)} text(s) on the wire could not be read, "
+                f"the first is {malformed[0][:80]!r}"
             )
         if wire.other_paths:
-            notes.append(f"call {call.call_id}: exchanges on {', '.join(wire.other_paths)} were not judged")
-        if not wire.same_request:
-            notes.append(f"call {call.call_id}: its exchanges asked for different things; only the last is judged")
+            notes.append(f"call {call_id}: exchanges on {', '.join(wire.other_paths)} were not judged")
     return notes

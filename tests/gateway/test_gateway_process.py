@@ -242,7 +242,7 @@ def test_a_bad_configuration_is_one_line_and_status_2(raw: Callable[[str], subpr
 @pytest.mark.parametrize(
     ("settings", "kind", "says"),
     [
-        ({"kind": "magic"}, ConfigError, "magic.*forward, simulator"),
+        ({"kind": "magic"}, ConfigError, "magic.*forward, replay, simulator"),
         ({"kind": "forward"}, EndpointError, "base_url is None"),
         ({"kind": "forward", "base_url": "host/v1"}, EndpointError, "host/v1"),
         ({"kind": "forward", "base_url": "https://a:b@host/v1"}, EndpointError, "user name or password"),
