@@ -61,6 +61,10 @@ class GatewayError(CellError):
     """The gateway process did not start, or ended before it was told to."""
 
 
+class CollectorError(CellError):
+    """The collector process did not start, or ended before it was told to."""
+
+
 class StoreError(CellError):
     """The MLflow store did not take or give back what it should."""
 
