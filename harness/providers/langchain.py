@@ -60,6 +60,9 @@ class LangChainProvider:
         )
         if self._backend == "openai" and sample.stream and "stream_options" in sample.parameters:
             parameters["stream_usage"] = bool(sample.parameters["stream_options"].get("include_usage"))
+        if sample.recorded and self._backend == "mistralai":
+            # ChatMistralAI asks for a temperature and a top_p of its own unless a call has another.
+            parameters = {"temperature": None, "top_p": None, **parameters}
         # Given with the call it goes before the model's own.
         named = {"model": sample.model} if sample.model else {}
         return {"messages": list(sample.messages), **named, **parameters}
