@@ -437,6 +437,8 @@ class CellRecord(Record):
         backend: The wire dialect's provider behind a framework (``provider.backend``); equals
             ``provider`` where the SDK is its own backend.
         style: Manual tracing's style and depth, such as ``"decorator/plain"``; ``""`` elsewhere.
+        switches: MLflow's switches that the configuration turns, such as ``"asynchronous=false"``;
+            ``""`` where MLflow is as it comes.
         strategy_source: Source text of the strategy, as the report prints it.
         expects_traces: Whether the strategy should leave one trace a call.
         expected_share: Share of the calls that should leave one: between 0 and 1 calls are sampled by
@@ -466,6 +468,7 @@ class CellRecord(Record):
     endpoint: str
     measure: str
     seed: int
+    switches: str = ""
     strategy_source: str
     expects_traces: bool
     expected_share: float = 1.0
@@ -488,7 +491,8 @@ class CellRecord(Record):
     def label(self) -> str:
         """The cell in the words that people use, for example ``openai / manual decorator/plain``."""
         provider = self.provider if self.backend in ("", self.provider) else f"{self.provider} ({self.backend})"
-        return f"{provider} / {self.tracing}{' ' + self.style if self.style else ''}"
+        switches = f" [{self.switches}]" if self.switches else ""
+        return f"{provider} / {self.tracing}{' ' + self.style if self.style else ''}{switches}"
 
 
 class CellRecords(NamedTuple):

@@ -44,7 +44,7 @@ from harness.records import (
 )
 from harness.scenarios import scenario_of
 from harness.tracing import STRATEGIES, strategy_label
-from harness.tracing.switches import expected_share, switch_environment
+from harness.tracing.switches import expected_share, switch_environment, switches_label, without_switches
 from harness.tracking import CELL_TAG, KIND_TAG, SWEEP_TAG, Ending, Store, make_template
 from harness.urls import without_secrets
 from harness.worker import WORKER_NAME, WorkerSetup
@@ -166,7 +166,9 @@ class _Cell:
         provider = self.config.provider
         backend = "" if provider.backend == provider.name else f" ({provider.backend})"
         style = strategy_label(self.config.tracing)
-        return f"{provider.name}{backend} / {self.config.tracing.name}{' ' + style if style else ''}"
+        switches = switches_label(self.config.tracing.export)
+        named = f"{provider.name}{backend} / {self.config.tracing.name}{' ' + style if style else ''}"
+        return f"{named} [{switches}]" if switches else named
 
     def run(self) -> None:
         """All passes, with one gateway for the cell."""
@@ -440,6 +442,7 @@ class _Cell:
             prompts=self.prompts.name,
             tracing=config.tracing.name,
             style=strategy_label(config.tracing),
+            switches=switches_label(config.tracing.export),
             endpoint=config.endpoint.name,
             measure=config.measure.name,
             seed=config.seed,
@@ -475,12 +478,12 @@ def public_config(config: HarnessConfig) -> dict[str, Any]:
 
 
 def measured_environment() -> dict[str, str]:
-    """Variables of the environment that change what is measured: MLflow's and OpenTelemetry's switches.
+    """Variables of the environment that reach the workers and may change what is measured.
 
     Names that may hold a secret are recorded as being set, without their value.
     """
     return {
         name: "[set]" if _SECRET.search(name) else without_secrets(value)
-        for name, value in sorted(os.environ.items())
+        for name, value in sorted(without_switches(os.environ).items())
         if name.startswith(("MLFLOW_", "OTEL_")) and name not in _NOT_A_SWITCH
     }

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from harness.errors import ConfigError, HarnessError, NotApplicableError, WorkerError
 from harness.processes import child_environment, end, pin, python_module
+from harness.tracing.switches import without_switches
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,7 +42,8 @@ class ArmProcess:
         self._errors = folder / f"{self.name}.stderr"
         self._buffer = b""
         self.ready: dict[str, Any] = {}
-        environment = child_environment()
+        # MLflow's switches are values of the configuration, which the setup carries.
+        environment = without_switches(child_environment())
         for name in hidden:
             environment.pop(name, None)
         with self._errors.open("wb") as errors:

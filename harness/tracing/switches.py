@@ -7,6 +7,7 @@ that they have to stand in the environment before. This module imports no MLflow
 from __future__ import annotations
 
 import sys
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import ConfigError
@@ -39,6 +40,13 @@ _OTHER_VARIABLES = (
     "MLFLOW_TRACING_DESTINATION",
     "MLFLOW_USE_DEFAULT_TRACER_PROVIDER",
 )
+
+
+def switches_label(export: ExportConfig) -> str:
+    """The switches that are not left to MLflow, in one text, such as ``asynchronous=false``; else empty."""
+    left = type(export)()
+    changed = {field.name: getattr(export, field.name) for field in fields(export)}
+    return ", ".join(f"{name}={str(value).lower()}" for name, value in changed.items() if value != getattr(left, name))
 
 
 def switch_environment(export: ExportConfig, collector_url: str | None = None) -> dict[str, str]:

@@ -22,6 +22,7 @@ def cell_params(result: CellResult) -> dict[str, str]:
         "prompts": cell.prompts,
         "tracing": cell.tracing,
         "tracing.style": cell.style,
+        "tracing.export": cell.switches,
         "endpoint": cell.endpoint,
         "measure": cell.measure,
         "seed": str(cell.seed),
