@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from harness.config import PROCESS_ENDINGS, MeasureConfig
+from harness.config import PROCESS_ENDINGS, ExportConfig, MeasureConfig
 from harness.endings import SYS_EXIT_STATUS, _wait_for
 from harness.experiment.loss import LossPass, LossPlan, count, plain_samples
 from harness.experiment.progress import Silent
@@ -20,6 +20,7 @@ from harness.gateway.process import Gateway
 from harness.gateway.settings import GatewayConfig
 from harness.prompts import Sample
 from harness.records import CallId, StoredSpan, StoredTrace, read_cell
+from harness.tracing.switches import switch_environment
 from harness.worker import WorkerSetup
 
 if TYPE_CHECKING:
@@ -71,7 +72,9 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
 def plan(gateway: Gateway, migrated_store: Path, tmp_path: Path) -> Callable[..., LossPlan]:
     """Make plans for one strategy."""
 
-    def make(strategy: str, *endings: ProcessEnding, burst_calls: int = CALLS) -> LossPlan:
+    def make(
+        strategy: str, *endings: ProcessEnding, burst_calls: int = CALLS, environment: dict[str, str] | None = None
+    ) -> LossPlan:
         target, style, depth = STRATEGIES[strategy]
         setup = WorkerSetup(
             role="completeness",
@@ -88,6 +91,7 @@ def plan(gateway: Gateway, migrated_store: Path, tmp_path: Path) -> Callable[...
             style=style,
             depth=depth,
             samples=SAMPLES,
+            environment=environment or {},
         )
         measure = MeasureConfig(losses=list(endings), ending_calls=CALLS, burst_calls=burst_calls)
         return LossPlan(setup, measure, migrated_store, tmp_path, ())
@@ -99,8 +103,11 @@ def plan(gateway: Gateway, migrated_store: Path, tmp_path: Path) -> Callable[...
 def run(plan: Callable[..., LossPlan]) -> Run:
     """Run the loss pass; all that it started and wrote has to be gone afterwards."""
 
-    def counted(strategy: str, *endings: ProcessEnding, burst_calls: int = CALLS) -> dict[ProcessEnding, Loss]:
-        made = plan(strategy, *endings, burst_calls=burst_calls)
+    def counted(
+        strategy: str, *endings: ProcessEnding, burst_calls: int = CALLS, export: ExportConfig | None = None
+    ) -> dict[ProcessEnding, Loss]:
+        switches = switch_environment(export or ExportConfig())
+        made = plan(strategy, *endings, burst_calls=burst_calls, environment=switches)
         with LossPass(made, Silent()) as losses:
             losses.run()
         assert not children()
@@ -146,19 +153,15 @@ def test_an_abrupt_end_loses_what_is_queued(run: Run) -> None:
         assert loss.complete_traces < CALLS, f"{MENDED} (ending {loss.ending}): {loss}"
 
 
-def test_synchronous_export_loses_none_even_where_the_process_is_killed(
-    run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_synchronous_export_loses_none_even_where_the_process_is_killed(run: Run) -> None:
     """The loss comes from the asynchronous queues: with MLflow's switch off a killed process has stored all."""
-    monkeypatch.setenv("MLFLOW_ENABLE_ASYNC_TRACE_LOGGING", "false")
-    for loss in run("manual", "os._exit", "SIGKILL").values():
+    for loss in run("manual", "os._exit", "SIGKILL", export=ExportConfig(asynchronous=False)).values():
         assert (loss.stored_traces, loss.complete_traces) == (CALLS, CALLS), loss
 
 
-def test_a_burst_overflows_a_queue_unseen(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_burst_overflows_a_queue_unseen(run: Run) -> None:
     """A drained burst that is longer than MLflow's queue leaves some traces out and some without their metadata."""
-    monkeypatch.setenv("MLFLOW_ASYNC_TRACE_LOGGING_MAX_QUEUE_SIZE", "10")
-    loss = run("manual", "burst", burst_calls=200)["burst"]
+    loss = run("manual", "burst", burst_calls=200, export=ExportConfig(queue_size=10))["burst"]
     assert loss.expected_traces == 200
     assert 0 < loss.complete_traces < 200, f"{MENDED}: {loss}"
     assert loss.complete_traces + loss.untied_traces <= loss.stored_traces
