@@ -325,6 +325,19 @@ def test_loops_have_their_own_connections(provider: Provider) -> None:
     asyncio.run(provider.close_async())  # type: ignore[attr-defined]
 
 
+@pytest.mark.parametrize("key", ["openai", "mistralai"], indirect=True)
+def test_streams_left_and_unread(provider: Provider, key: str, recorded: Recorded) -> None:
+    """Asking for a stream sends the request, read or not, and who leaves early can go on asking."""
+    operation = operations_of(provider)["stream"]
+    CALL_ID.set(f"{key}/unread")
+    unread = operation.call(**operation.request(sample("one two three")))
+    assert len(recorded(f"{key}/unread")) == 1
+    assert operation.answer([next(iter(unread)), next(iter(unread))]).text == "Echo:"
+    unread.close()
+    CALL_ID.set(None)
+    assert ask(provider, "stream", sample("four")).text == "Echo: four"
+
+
 def test_responses_translate_a_conversation(providers: dict[str, Provider], recorded: Recorded) -> None:
     """Messages, tools and parameters of chat completions become those of the Responses API."""
     provider = providers["openai"]
