@@ -157,9 +157,7 @@ def test_described_as_on_the_wire(tried: tuple[Provider, str, str], recorded: Re
 def test_a_samples_model(tried: tuple[Provider, str, str], recorded: Recorded) -> None:
     """A sample's option or field for the model decides which model is asked."""
     provider, key, name = tried
-    one = sample("hello", options={"model": "m-9"} if name in EMBEDS else {})
-    if name not in EMBEDS:
-        one = one.model_copy(update={"model": "m-9"})
+    one = sample("hello", options={"model": "m-9"}) if name in EMBEDS else sample("hello", model="m-9")
     ask(provider, name, one, f"{key}/{name}/model")
     assert recorded(f"{key}/{name}/model")[-1]["body"]["model"] == "m-9"
 
@@ -327,6 +325,19 @@ def test_loops_have_their_own_connections(provider: Provider) -> None:
     asyncio.run(provider.close_async())  # type: ignore[attr-defined]
 
 
+@pytest.mark.parametrize("key", ["openai", "mistralai"], indirect=True)
+def test_streams_left_and_unread(provider: Provider, key: str, recorded: Recorded) -> None:
+    """Asking for a stream sends the request, read or not, and who leaves early can go on asking."""
+    operation = operations_of(provider)["stream"]
+    CALL_ID.set(f"{key}/unread")
+    unread = operation.call(**operation.request(sample("one two three")))
+    assert len(recorded(f"{key}/unread")) == 1
+    assert operation.answer([next(iter(unread)), next(iter(unread))]).text == "Echo:"
+    unread.close()
+    CALL_ID.set(None)
+    assert ask(provider, "stream", sample("four")).text == "Echo: four"
+
+
 def test_responses_translate_a_conversation(providers: dict[str, Provider], recorded: Recorded) -> None:
     """Messages, tools and parameters of chat completions become those of the Responses API."""
     provider = providers["openai"]
@@ -396,7 +407,8 @@ def test_listing_operations_imports_no_agents(module: str) -> None:
         f"kind = load_target(PROVIDERS[{module!r}])\n"
         f"made = kind(base_url='http://x', backend={backend!r}, model='m', api_key='k', timeout_s=1.0)\n"
         "operations_of(made)\n"
-        "print([m for m in ('langgraph', 'langchain.agents', 'mlflow') if m in sys.modules])"
+        "costly = ('langgraph', 'langchain.agents', 'mlflow', 'openai.resources.responses.responses')\n"
+        "print([m for m in costly if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
