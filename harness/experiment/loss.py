@@ -32,6 +32,8 @@ SCENARIOS = ("chat", "stream")
 SETTLED_S = 0.5
 SETTLE_TIMEOUT_S = 10.0
 CALLS_BEFORE_FORK = 3
+DRAIN_S_PER_CALL = 0.2
+"""What a drain is allowed for each call: some 26 ms of CPU a trace, many times that on a busy machine."""
 FORKS: tuple[ProcessEnding, ...] = ("fork", "fork-after-calls")
 SIGNALS = {"SIGTERM": signal.SIGTERM, "SIGKILL": signal.SIGKILL}
 
@@ -123,7 +125,7 @@ class _Attempt:
         before = CALLS_BEFORE_FORK if self.ending == "fork-after-calls" else 0
         if before:
             self.answered += self._make("burst", before)["answered"]
-            self._drain()
+            self._drain(before)
         made = self._make("fork" if self.ending in FORKS else "burst", calls, first_repetition=before)
         self.answered += made["answered"]
         status = self._end(made)
@@ -157,14 +159,14 @@ class _Attempt:
             child_timeout_s=exit_timeout_s,
         )
 
-    def _drain(self) -> None:
-        self._process.ask("drain", timeout_s=self.plan.measure.drain_timeout_s)
+    def _drain(self, calls: int) -> None:
+        self._process.ask("drain", timeout_s=self.plan.measure.drain_timeout_s + calls * DRAIN_S_PER_CALL)
 
     def _end(self, made: dict[str, Any]) -> int | None:
         """Let the worker end in its way; returns the exit status, ``None`` if it did not end in time."""
         process = self._process
         if self.ending in ("drain", "burst"):
-            self._drain()
+            self._drain(made["made"])
         if self.ending in ("drain", "burst", *FORKS):
             process.finish()
             return made["status"] if self.ending in FORKS else process.process.returncode
