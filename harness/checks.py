@@ -210,7 +210,7 @@ def _check_measure(config: HarnessConfig) -> None:
     for key, bound in least.items():
         if not getattr(measure, key) >= bound:  # NaN, too, is below
             raise ConfigError(f"measure.{key}={getattr(measure, key)} is below {bound:g}")
-    for key in ("period_ms", "max_load", "drain_timeout_s"):
+    for key in ("period_ms", "max_load", "drain_timeout_s", "exit_timeout_s"):
         if not getattr(measure, key) > 0:
             raise ConfigError(f"measure.{key}={getattr(measure, key)} is not above 0")
     _one_of("rest", measure.rest, "measure.rest", RESTS)

@@ -187,6 +187,7 @@ class MeasureConfig:
         drain_timeout_s: How long a drain may take before the cell fails.
         losses: Process endings after which stored traces are counted: a list of them, one alone, or
             ``all``. Each takes a fresh process.
+        exit_timeout_s: How long a process may take to end by itself before it is killed.
         ending_calls: Calls before each of these endings but ``burst``. No multiple of the sizes in which
             exporters send: what is left over for the next batch is what an abrupt end loses.
         burst_calls: Calls of ``burst``, back to back and then drained.
@@ -208,6 +209,7 @@ class MeasureConfig:
     timing: bool = True
     drain_timeout_s: float = 120.0
     losses: Any = field(default_factory=list)  # OmegaConf knows no union of a list and a text
+    exit_timeout_s: float = 30.0
     ending_calls: int = 23
     burst_calls: int = 2000
 

@@ -75,14 +75,15 @@ class Leaving(BaseException):
 
 
 def burst(caller: Caller, command: dict[str, Any]) -> dict[str, Any]:
-    """Make ``calls`` calls back to back, over the samples in turn.
+    """Make ``calls`` calls back to back, over the samples in turn, from ``first_repetition`` on.
 
     It answers how many they were, the ids of those that went well, and how long they took.
     """
     calls: int = command["calls"]
+    first: int = command["first_repetition"]
     answered: list[str] = []
     begun_ns = time.perf_counter_ns()
-    for repetition in range(calls):
+    for repetition in range(first, first + calls):
         sample, request = caller.requests[repetition % len(caller.requests)]
         call_id = caller.call_id(repetition, sample)
         with caller.strategy.attribute({CALL_ID_METADATA: call_id}):

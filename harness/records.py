@@ -37,7 +37,9 @@ Pass = Literal["completeness", "timing", "loss"]
 Dialect = Literal["openai", "mistral"]
 Outcome = Literal["ok", "error", "left", "cancelled"]
 Mode = Literal["single", "stream", "async", "async_stream"]
-ProcessEnding = Literal["drain", "normal", "sys.exit", "exception", "os._exit", "SIGTERM", "SIGKILL", "fork", "burst"]
+ProcessEnding = Literal[
+    "drain", "normal", "sys.exit", "exception", "os._exit", "SIGTERM", "SIGKILL", "fork", "fork-after-calls", "burst"
+]
 
 
 class CallId(NamedTuple):
@@ -359,7 +361,8 @@ class Loss(Record):
     Attributes:
         ending: How the process ended: after a proper drain, normally, by ``sys.exit``, by an
             exception that nobody caught, by ``os._exit``, by a signal, in a forked child that made
-            the calls and ended normally, or after a drained burst of calls.
+            the calls and ended normally (of a parent that had made none, or a few that were drained and
+            are not counted), or after a drained burst of calls.
         calls: Calls that were made before the end, all of them finished for the application.
         expected_traces: One a call for a strategy that traces.
         stored_traces: Traces of them that the store holds afterwards; several of one call count once.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from harness.config import PROCESS_ENDINGS
 from harness.experiment.arm import ArmProcess
-from harness.records import Loss, ProcessEnding
+from harness.records import CallId, Loss, ProcessEnding
 from harness.tracking import TEMPLATE_EXPERIMENT, read_own_traces
 
 if TYPE_CHECKING:
@@ -31,6 +31,10 @@ SCENARIOS = ("chat", "stream")
 """Only plain calls are made here, one trace each."""
 SETTLED_S = 0.5
 SETTLE_TIMEOUT_S = 10.0
+CALLS_BEFORE_FORK = 3
+DRAIN_S_PER_CALL = 0.2
+"""What a drain is allowed for each call: some 26 ms of CPU a trace, many times that on a busy machine."""
+FORKS: tuple[ProcessEnding, ...] = ("fork", "fork-after-calls")
 SIGNALS = {"SIGTERM": signal.SIGTERM, "SIGKILL": signal.SIGKILL}
 
 
@@ -118,19 +122,17 @@ class _Attempt:
         measure = self.plan.measure
         self._process.wait_ready()
         calls = measure.burst_calls if self.ending == "burst" else measure.ending_calls
-        made = self._process.ask(
-            "fork" if self.ending == "fork" else "burst",
-            timeout_s=60.0 + measure.drain_timeout_s + calls * 3 * self.plan.base.timeout_s,
-            calls=calls,
-            child_timeout_s=measure.drain_timeout_s,
-        )
-        self.answered = made["answered"]
+        before = CALLS_BEFORE_FORK if self.ending == "fork-after-calls" else 0
+        if before:
+            self.answered += self._make("burst", before)["answered"]
+            self._drain(before)
+        made = self._make("fork" if self.ending in FORKS else "burst", calls, first_repetition=before)
+        self.answered += made["answered"]
         status = self._end(made)
         waited_ns = self._settle()
         # Whatever the worker has left behind must not write while it is counted.
         self._process.kill()
-        traces = read_own_traces(self._store)
-        counts = count(traces)
+        counts = count(trace for trace in read_own_traces(self._store) if not _is_of_first(before, trace))
         expected = made["made"] if self._process.ready["expects_traces"] else 0
         if 0.0 < self.plan.base.expected_share < 1.0:
             # Where calls are sampled nobody can say which traces should be there: none counts as lost.
@@ -150,20 +152,34 @@ class _Attempt:
         self._process.kill()
         shutil.rmtree(self._folder, ignore_errors=True)
 
+    def _make(self, op: str, calls: int, first_repetition: int = 0) -> dict[str, Any]:
+        """Have calls made; every one may use up its time-out, with two retries of the SDK."""
+        exit_timeout_s = self.plan.measure.exit_timeout_s
+        return self._process.ask(
+            op,
+            timeout_s=60.0 + exit_timeout_s + calls * 3 * self.plan.base.timeout_s,
+            calls=calls,
+            first_repetition=first_repetition,
+            child_timeout_s=exit_timeout_s,
+        )
+
+    def _drain(self, calls: int) -> None:
+        self._process.ask("drain", timeout_s=self.plan.measure.drain_timeout_s + calls * DRAIN_S_PER_CALL)
+
     def _end(self, made: dict[str, Any]) -> int | None:
         """Let the worker end in its way; returns the exit status, ``None`` if it did not end in time."""
         process = self._process
         if self.ending in ("drain", "burst"):
-            process.ask("drain", timeout_s=self.plan.measure.drain_timeout_s)
-        if self.ending in ("drain", "burst", "fork"):
+            self._drain(made["made"])
+        if self.ending in ("drain", "burst", *FORKS):
             process.finish()
-            return made["status"] if self.ending == "fork" else process.process.returncode
+            return made["status"] if self.ending in FORKS else process.process.returncode
         if self.ending in SIGNALS:
             os.kill(process.pid, SIGNALS[self.ending])
         else:
             process.send("end", how=self.ending)
         try:
-            return process.process.wait(self.plan.measure.drain_timeout_s)
+            return process.process.wait(self.plan.measure.exit_timeout_s)
         except subprocess.TimeoutExpired:
             return None
 
@@ -204,6 +220,10 @@ def count(traces: Iterable[StoredTrace]) -> dict[str, int]:
         elif is_complete(trace):
             complete.add(trace.call_id)
     return {"stored_traces": len(stored), "complete_traces": len(complete), "untied_traces": untied}
+
+
+def _is_of_first(calls: int, trace: StoredTrace) -> bool:
+    return trace.call_id is not None and CallId.parse(trace.call_id).repetition < calls
 
 
 def is_complete(trace: StoredTrace) -> bool:
