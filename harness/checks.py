@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 import ast
+import importlib.metadata
 import importlib.util
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
-from harness.config import BACKENDS, DEPTHS, RESTS, STYLES, TIMINGS, HarnessConfig
+from harness.config import (
+    ALL,
+    BACKENDS,
+    DEPTHS,
+    PROCESS_ENDINGS,
+    RESTS,
+    STYLES,
+    TIMINGS,
+    ExportConfig,
+    HarnessConfig,
+    MeasureConfig,
+)
 from harness.errors import ConfigError, EndpointError, unknown_option
 
 if TYPE_CHECKING:
@@ -17,8 +29,17 @@ if TYPE_CHECKING:
 
 ENDPOINT_KINDS = ("simulator", "forward", "replay")
 LATENCY_KINDS = ("none", "fixed", "lognormal")
+OTLP_PACKAGE = "opentelemetry-exporter-otlp-proto-http"
+"""What MLflow needs for its export over OTLP and does not bring."""
+
 NO_TRACING = "harness.tracing.none:NoTracing"
-_STYLELESS = ("none", "autolog")
+_STYLED = {"manual": ("style", "depth"), "around": ("style",), "autolog": (), "both": (), "none": ()}
+"""Strategy to what of manual tracing it has; a strategy of one's own takes what it is given."""
+
+_LEAST = {
+    "queue_size": 0, "workers": 1, "batch_size": 1, "interval_ms": 1, "buffer_size": 1, "buffer_ttl_s": 1,
+}  # fmt: skip
+"""Switch to its least value; OpenTelemetry refuses others, or MLflow stops."""
 
 
 def check_config(config: HarnessConfig) -> None:
@@ -72,21 +93,49 @@ def _check_provider(config: HarnessConfig) -> None:
             f"provider.backend={provider.backend} cannot be with provider={provider.name}, whose SDK speaks "
             f"{provider.name}'s format only; provider=langchain takes either"
         )
-    _check_target(provider.target, "provider.target")
+    check_target(provider.target, "provider.target")
 
 
 def _check_tracing(config: HarnessConfig) -> None:
     tracing = config.tracing
     if not tracing.name:
         raise ConfigError("tracing.name is empty; give the strategy a name")
-    if tracing.name == "manual":
-        _one_of("style", tracing.style, "tracing.style", STYLES)
-        _one_of("depth", tracing.depth, "tracing.depth", DEPTHS)
+    styled = _STYLED.get(tracing.name, ("style", "depth"))
+    if tracing.name in _STYLED:
+        for key, options in (("style", STYLES), ("depth", DEPTHS)):
+            if key in styled:
+                _one_of(key, getattr(tracing, key), f"tracing.{key}", options)
+            else:
+                setattr(tracing, key, "")
     if tracing.name == "none" and tracing.target != NO_TRACING:
         raise ConfigError(f"tracing.name=none is kept for {NO_TRACING}; give {tracing.target} another name")
-    if tracing.name in _STYLELESS:
-        tracing.style = tracing.depth = ""
-    _check_target(tracing.target, "tracing.target")
+    if tracing.name == "none":
+        tracing.export = ExportConfig()
+    _check_export(tracing.export)
+    check_target(tracing.target, "tracing.target")
+
+
+def _check_export(export: ExportConfig) -> None:
+    for key, bound in _LEAST.items():
+        value = getattr(export, key)
+        if value is not None and value < bound:
+            raise ConfigError(f"tracing.export.{key}={value} is below {bound}")
+    ratio = export.sampling_ratio
+    if ratio is not None and not 0.0 <= ratio <= 1.0:
+        raise ConfigError(f"tracing.export.sampling_ratio={ratio} is not between 0 and 1")
+    if export.otlp and not _installed(OTLP_PACKAGE):
+        raise ConfigError(
+            f"tracing.export.otlp=true needs the package {OTLP_PACKAGE}, which is not installed; install it, "
+            "or leave tracing.export.otlp=false"
+        )
+
+
+def _installed(package: str) -> bool:
+    try:
+        importlib.metadata.distribution(package)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
 
 
 def _check_endpoint(config: HarnessConfig) -> None:
@@ -155,6 +204,8 @@ def _check_measure(config: HarnessConfig) -> None:
         "margin_relative": 0,
         "precision_ms": 0,
         "precision_relative": 0,
+        "ending_calls": 1,
+        "burst_calls": 1,
     }
     for key, bound in least.items():
         if not getattr(measure, key) >= bound:  # NaN, too, is below
@@ -163,10 +214,27 @@ def _check_measure(config: HarnessConfig) -> None:
         if not getattr(measure, key) > 0:
             raise ConfigError(f"measure.{key}={getattr(measure, key)} is not above 0")
     _one_of("rest", measure.rest, "measure.rest", RESTS)
+    _check_losses(measure)
 
 
-def _check_target(target: str, key: str) -> None:
-    """See that a target can be there, without importing an SDK into this process; the worker loads it."""
+def _check_losses(measure: MeasureConfig) -> None:
+    """See that only known endings are asked for, and put each once into their usual order."""
+    asked = [measure.losses] if isinstance(measure.losses, str) else measure.losses
+    options = (ALL, *PROCESS_ENDINGS)
+    if not isinstance(asked, list):
+        raise unknown_option("process ending", str(asked), "measure.losses", options)
+    for ending in asked:
+        _one_of("process ending", str(ending), "measure.losses", options)
+    measure.losses = [ending for ending in PROCESS_ENDINGS if ALL in asked or ending in asked]
+
+
+def check_target(target: str, key: str, kind: Literal["class", "function"] = "class") -> None:
+    """See that a target can be there, without importing an SDK into this process; the worker loads it.
+
+    Raises:
+        ConfigError: If the target has another form, or its file, name or package is not there.
+    """
+    kinds = (ast.ClassDef,) if kind == "class" else (ast.FunctionDef, ast.AsyncFunctionDef)
     place, _, name = target.rpartition(":")
     if not place or not name.isidentifier():
         raise ConfigError(f"{key}={target!r} is not of the form package.module:Class or path/to/file.py:Class")
@@ -178,9 +246,9 @@ def _check_target(target: str, key: str) -> None:
             tree = ast.parse(path.read_bytes())
         except (SyntaxError, ValueError) as error:
             raise ConfigError(f"{key}={target!r}: {path} is not valid Python ({error})") from error
-        classes = [node.name for node in tree.body if isinstance(node, ast.ClassDef)]
-        if classes and name not in classes:
-            raise unknown_option("class", name, f"{key}={target!r}", classes)
+        names = [node.name for node in tree.body if isinstance(node, kinds)]
+        if names and name not in names:
+            raise unknown_option(kind, name, f"{key}={target!r}", names)
         return
     package = place.partition(".")[0]
     if not package.isidentifier() or importlib.util.find_spec(package) is None:

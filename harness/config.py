@@ -8,10 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any, get_args
 
-if TYPE_CHECKING:
-    from harness.records import Dialect
+from harness.records import Dialect, ProcessEnding
 
 STYLES = ("decorator", "wrapper", "context")
 DEPTHS = ("plain", "careful")
@@ -23,6 +22,8 @@ DIALECTS: dict[str, Dialect] = {"openai": "openai", "mistralai": "mistral"}
 """The wire format that each backend speaks."""
 
 RESTS = ("stop", "drain")
+PROCESS_ENDINGS: tuple[ProcessEnding, ...] = get_args(ProcessEnding)
+ALL = "all"
 TIMINGS = ("recorded", "none", "simulated")
 DEFAULT_MODELS = {"openai": "gpt-4o-mini", "mistralai": "mistral-small-latest"}
 
@@ -62,21 +63,56 @@ class PromptsConfig:
 
 
 @dataclass
+class ExportConfig:
+    """MLflow's own switches; ``None`` leaves each as MLflow has it.
+
+    Attributes:
+        asynchronous: Whether traces are written to the store in the background.
+        batch_processor: Whether ended spans are handed to the exporter in batches by a thread of
+            their own; without effect where ``asynchronous`` is off.
+        queue_size: Writes that may wait for the store; what comes to a full queue is dropped. 0 is without bound.
+        workers: Threads that write to the store.
+        batch_size: Spans in a batch.
+        interval_ms: How long an incomplete batch waits.
+        buffer_size: Unfinished traces that are kept; more push the oldest out.
+        buffer_ttl_s: How long an unfinished trace is kept.
+        sampling_ratio: Share of traces that are recorded, from 0 to 1.
+        disabled: Whether tracing is disabled again after it was turned on.
+        otlp: Whether spans also go over OTLP, in OpenTelemetry's GenAI conventions, to a collector on loopback.
+    """
+
+    asynchronous: bool | None = None
+    batch_processor: bool | None = None
+    queue_size: int | None = None
+    workers: int | None = None
+    batch_size: int | None = None
+    interval_ms: int | None = None
+    buffer_size: int | None = None
+    buffer_ttl_s: int | None = None
+    sampling_ratio: float | None = None
+    disabled: bool = False
+    otlp: bool = False
+
+
+@dataclass
 class TracingConfig:
     """A tracing strategy.
 
     Attributes:
-        name: ``none``, ``manual``, ``autolog``, or a name of one's own.
+        name: ``none``, ``manual``, ``autolog``, ``around`` (a manual span around autolog), ``both``
+            (autolog of LangChain and of the SDK beneath it), or a name of one's own.
         target: Import path of the class.
-        style: Manual tracing's style; without effect elsewhere, so that a sweep over several
+        style: The style of manual spans; without effect elsewhere, so that a sweep over several
             strategies may set it.
         depth: Manual tracing's depth; likewise.
+        export: MLflow's switches; without effect on ``none``.
     """
 
     name: str = "none"
     target: str = MISSING
     style: str = ""
     depth: str = ""
+    export: ExportConfig = field(default_factory=ExportConfig)
 
 
 @dataclass
@@ -149,6 +185,11 @@ class MeasureConfig:
             (``stop``), or it has drained (``drain``).
         timing: Whether the timing pass is run.
         drain_timeout_s: How long a drain may take before the cell fails.
+        losses: Process endings after which stored traces are counted: a list of them, one alone, or
+            ``all``. Each takes a fresh process.
+        ending_calls: Calls before each of these endings but ``burst``. No multiple of the sizes in which
+            exporters send: what is left over for the next batch is what an abrupt end loses.
+        burst_calls: Calls of ``burst``, back to back and then drained.
     """
 
     name: str = "quick"
@@ -166,6 +207,9 @@ class MeasureConfig:
     rest: str = "stop"
     timing: bool = True
     drain_timeout_s: float = 120.0
+    losses: Any = field(default_factory=list)  # OmegaConf knows no union of a list and a text
+    ending_calls: int = 23
+    burst_calls: int = 2000
 
 
 @dataclass

@@ -41,6 +41,10 @@ class EndpointError(InputError):
     """An endpoint that cannot be used as configured: no key, not a URL, not reachable."""
 
 
+class NotApplicableError(HarnessError):
+    """What was asked for makes no sense for this provider or strategy; the message says why."""
+
+
 class CellError(HarnessError):
     """A cell that could not be finished; the sweep goes on and the report names the reason."""
 
@@ -55,6 +59,10 @@ class WorkerError(CellError):
 
 class GatewayError(CellError):
     """The gateway process did not start, or ended before it was told to."""
+
+
+class CollectorError(CellError):
+    """The collector process did not start, or ended before it was told to."""
 
 
 class StoreError(CellError):

@@ -228,13 +228,16 @@ def resolve_prompts(config: PromptsConfig, endpoint: EndpointConfig | None = Non
 
 
 def _under(scenario: str, prompts: PromptSet) -> PromptSet:
-    """The set with every sample under this scenario."""
+    """The set with every sample under one scenario; options were those of another and are left out."""
     try:
         check_scenario(scenario)
     except FlawError as flaw:
         raise ConfigError(f"prompts.scenario: {flaw}") from flaw
-    samples = tuple(sample.model_copy(update={"scenario": scenario}) for sample in prompts.samples)
-    return prompts.model_copy(update={"samples": samples, "digest": digest_samples(samples)})
+    changed = {"scenario": scenario, "options": {}}
+    samples = tuple(sample.model_copy(update=changed) for sample in prompts.samples)
+    return prompts.model_copy(
+        update={"samples": samples, "name": f"{prompts.name}/{scenario}", "digest": digest_samples(samples)}
+    )
 
 
 def _recorded_prompts(endpoint: EndpointConfig, backend: str, limit: int | None) -> PromptSet:

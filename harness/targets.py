@@ -1,4 +1,4 @@
-"""Classes by import path, so that a provider or a strategy of one's own needs no registration."""
+"""Classes and functions by import path, so that a part of one's own needs no registration."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ import importlib.util
 import inspect
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from harness.errors import ConfigError, unknown_option
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import ModuleType
 
 
@@ -27,16 +28,34 @@ def load_target(target: str) -> type:
         ConfigError: If the target has another form, the module, file or class is not there, the
             name is no class, or the import raises.
     """
+    found = _find(target, "class", inspect.isclass)
+    if not isinstance(found, type):
+        raise ConfigError(f"target {target!r} names a {type(found).__name__}, not a class")
+    return found
+
+
+def load_function(target: str) -> Callable[..., Any]:
+    """Import the function that a target names, as ``load_target`` imports a class.
+
+    Raises:
+        ConfigError: As ``load_target``, for a name that is nothing one can call.
+    """
+    found = _find(target, "function", inspect.isfunction)
+    if not callable(found):
+        raise ConfigError(f"target {target!r} names a {type(found).__name__}, not a function")
+    called: Callable[..., Any] = found
+    return called
+
+
+def _find(target: str, kind: str, is_kind: Callable[[object], bool]) -> object:
     place, separator, name = target.rpartition(":")
     if not (separator and place and name.isidentifier()):
         raise ConfigError(f"target {target!r} is not of the form package.module:Class or path/to/file.py:Class")
     is_file = place.endswith(".py") or "/" in place
     module = _load_file(Path(place), target) if is_file else _load_module(place, target)
-    found = getattr(module, name, None)
+    found: object = getattr(module, name, None)
     if found is None:
-        raise unknown_option("class", name, f"target {target!r}", _own_classes(module))
-    if not isinstance(found, type):
-        raise ConfigError(f"target {target!r} names a {type(found).__name__}, not a class")
+        raise unknown_option(kind, name, f"target {target!r}", _own_names(module, is_kind))
     return found
 
 
@@ -79,5 +98,5 @@ def _import_failed(target: str, error: Exception) -> ConfigError:
     return ConfigError(f"target {target!r} cannot be imported, it raised {type(error).__name__}: {error}")
 
 
-def _own_classes(module: ModuleType) -> list[str]:
-    return [name for name, value in inspect.getmembers(module, inspect.isclass) if value.__module__ == module.__name__]
+def _own_names(module: ModuleType, is_kind: Callable[[object], bool]) -> list[str]:
+    return [name for name, value in inspect.getmembers(module, is_kind) if value.__module__ == module.__name__]

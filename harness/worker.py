@@ -19,12 +19,19 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from harness.errors import HarnessError, InputError, WorkerError
+from pydantic import Field
+
+from harness.config import ExportConfig
+from harness.endings import Leaving, burst, end, fork
+from harness.errors import HarnessError, InputError, NotApplicableError, WorkerError
+from harness.flows import Flows, Parts
+from harness.observing import type_name
 from harness.processes import allowed_cpus, die_with_parent
 from harness.prompts import Sample
 from harness.providers.callid import CALL_ID
-from harness.records import CALL_ID_METADATA, Arm, Block, Call, CallId, Pass, Record
+from harness.records import Arm, Block, Call, CallId, NotApplicable, Pass, Record
 from harness.targets import load_target
+from harness.tracing.switches import apply_switches
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -46,9 +53,13 @@ class WorkerSetup(Record):
         fork: Index of the fork.
         arm: Its side of the comparison.
         base_url: The gateway's URL for the backend's dialect.
+        refused_url: The same on a port where connections are refused.
         api_key: What the SDK is given; the gateway holds the real key.
         tracking_uri: Where the strategy sends traces; ``None`` for an arm without a store.
         experiment: Name of the MLflow experiment.
+        environment: Variables that MLflow's switches are turned by; they are set before it is imported.
+        disabled: Whether tracing is disabled after the strategy was installed.
+        expected_share: Share of the calls that leave a trace under a strategy that expects one from each.
         store_path: The SQLite file behind ``tracking_uri`` in the timing pass; its last write
             marks the end of a drain.
         prime_calls: Calls made before the arm reports ready, so that lazy imports and the
@@ -63,6 +74,7 @@ class WorkerSetup(Record):
     backend: str
     model: str
     base_url: str
+    refused_url: str | None = None
     api_key: str
     timeout_s: float
     strategy_target: str
@@ -70,6 +82,9 @@ class WorkerSetup(Record):
     depth: str
     tracking_uri: str | None = None
     experiment: str | None = None
+    environment: dict[str, str] = Field(default_factory=dict)
+    disabled: bool = False
+    expected_share: float = 1.0
     store_path: str | None = None
     samples: tuple[Sample, ...]
     prime_calls: int = 0
@@ -94,22 +109,43 @@ class Worker:
         self.setup = setup
         begun_cpu_ns = time.process_time_ns()
         self.strategy: Strategy = load_target(setup.strategy_target)(style=setup.style, depth=setup.depth)
-        self.provider: Provider = load_target(setup.provider_target)(
-            base_url=setup.base_url,
+        self.provider = self._provider(setup.base_url)
+        self.strategy.install(self.provider, setup.tracking_uri, setup.experiment)
+        apply_switches(ExportConfig(disabled=setup.disabled))
+        self.flows = Flows(
+            Parts(
+                strategy=self.strategy,
+                provider=self.provider,
+                refused=lambda: self._provider(setup.refused_url or setup.base_url),
+                base=CallId(setup.cell, setup.role, setup.fork, setup.arm, 0, ""),
+            )
+        )
+        self.complete = self.flows.traced("chat")
+        self.stream = self.flows.traced("stream")
+        self.expects_traces = self.strategy.expects_traces and setup.expected_share > 0
+        # CPU time: several processes start at once, and waiting for a core is no part of an import.
+        self.import_cpu_ns = time.process_time_ns() - begun_cpu_ns
+        refusals = (self.flows.why_not(sample) for sample in setup.samples)
+        self.not_applicable = {one.sample_id: one for one in refusals if one is not None}
+        self.requests = (
+            [(sample, self.provider.request(sample)) for sample in setup.samples]
+            if setup.role != "completeness"
+            else []
+        )
+        self.calls_made = 0
+        self.store_before_bytes = self._store_size_bytes()
+        self.measured_from_cpu_ns: int | None = None
+
+    def _provider(self, base_url: str) -> Provider:
+        setup = self.setup
+        provider: Provider = load_target(setup.provider_target)(
+            base_url=base_url,
             backend=setup.backend,
             model=setup.model,
             api_key=setup.api_key,
             timeout_s=setup.timeout_s,
         )
-        self.strategy.install(self.provider, setup.tracking_uri, setup.experiment)
-        self.complete = self.strategy.complete(self.provider.complete)
-        self.stream = self.strategy.stream(self.provider.stream)
-        # CPU time: several processes start at once, and waiting for a core is no part of an import.
-        self.import_cpu_ns = time.process_time_ns() - begun_cpu_ns
-        self.requests = [(sample, self.provider.request(sample)) for sample in setup.samples]
-        self.calls_made = 0
-        self.store_before_bytes = self._store_size_bytes()
-        self.measured_from_cpu_ns: int | None = None
+        return provider
 
     def call_id(self, repetition: int, sample: Sample) -> str:
         """The id of a call of this arm."""
@@ -144,50 +180,21 @@ class Worker:
         self.calls_made += 1
         return _Timed(start_unix_ns, start_ns, end_ns, first_chunk_ns, value, chunks, error)
 
-    def completeness(self) -> Iterator[Call]:
-        """Send each sample once, each trace tied to its call by metadata."""
-        for repetition, (sample, request) in enumerate(self.requests):
-            call_id = self.call_id(repetition, sample)
-            metadata = {
-                CALL_ID_METADATA: call_id,
-                "harness.cell": self.setup.cell,
-                "harness.sample": sample.id,
-            }
-            with self.strategy.attribute(metadata):
-                timed = self.call(sample, request, call_id)
-            yield self._call_record(call_id, sample, timed)
-
-    def _call_record(self, call_id: str, sample: Sample, timed: _Timed) -> Call:
-        text, value_type, unread = None, None, None
-        if timed.error is None:
+    def completeness(self, skipped: Sequence[str]) -> Iterator[list[Call]]:
+        """Run each sample's scenario once, each trace tied to its call; gives the calls of one sample at a time."""
+        for repetition, sample in enumerate(self.setup.samples):
+            if sample.id in self.not_applicable or sample.id in skipped:
+                continue
             try:
-                text = self._text(timed)
-            except Exception as error:  # noqa: BLE001  # an endpoint may leave out what the provider reads
-                unread = f"the answer could not be read: {type(error).__name__}: {error}"
-            shown = timed.value if timed.chunks is None else (timed.chunks[0] if timed.chunks else None)
-            value_type = _type_name(type(shown))
-        return Call(
-            call_id=call_id,
-            sample_id=sample.id,
-            stream=sample.stream,
-            start_unix_ns=timed.start_unix_ns,
-            start_ns=timed.start_ns,
-            end_ns=timed.end_ns,
-            first_chunk_ns=timed.first_chunk_ns,
-            chunk_count=None if timed.chunks is None else len(timed.chunks),
-            outcome="ok" if timed.error is None else "error",
-            prompt=_prompt_text(sample),
-            expected=sample.expected,
-            text=text,
-            value_type=value_type,
-            error_type=None if timed.error is None else _type_name(type(timed.error)),
-            error_message=unread if timed.error is None else str(timed.error),
-        )
+                yield self.flows.run(repetition, sample)
+            except NotApplicableError as error:
+                # A scenario of one's own says only when it runs what it asks for.
+                name = sample.scenario_name
+                self.not_applicable[sample.id] = NotApplicable(sample_id=sample.id, scenario=name, reason=str(error))
 
-    def _text(self, timed: _Timed) -> str:
-        if timed.chunks is None:
-            return self.provider.answer(timed.value).text
-        return self.provider.stream_answer(timed.chunks).text
+    def refusals(self) -> list[dict[str, Any]]:
+        """The samples that cannot be run here, with the reasons, so far as that is known."""
+        return [one.model_dump() for one in self.not_applicable.values()]
 
     def prime(self) -> None:
         """Make the first calls, which pay for lazy imports and connections, and drain."""
@@ -233,7 +240,7 @@ class Worker:
                 None if timed.first_chunk_ns is None else timed.first_chunk_ns - timed.start_ns for timed in results
             ),
             errors=tuple(
-                None if timed.error is None else f"{_type_name(type(timed.error))}: {timed.error}" for timed in results
+                None if timed.error is None else f"{type_name(type(timed.error))}: {timed.error}" for timed in results
             ),
             cpu_ns=time.process_time_ns() - cpu_before_ns,
         )
@@ -255,13 +262,19 @@ class Worker:
         after_bytes = self._store_size_bytes()
         return {
             "calls_made": self.calls_made,
-            "expected_traces": self.calls_made if self.strategy.expects_traces else 0,
+            "expected_traces": self.expected_traces(self.calls_made),
             "stored_bytes": None
             if after_bytes is None or self.store_before_bytes is None
             else after_bytes - self.store_before_bytes,
             "peak_memory_bytes": _peak_memory_bytes(),
             "cpus": allowed_cpus(),
         }
+
+    def expected_traces(self, calls: int) -> int | None:
+        """Traces that so many calls should leave; ``None`` where chance decides which calls are sampled."""
+        if not self.expects_traces:
+            return 0
+        return calls if self.setup.expected_share == 1.0 else None
 
     def _store_files(self) -> list[Path]:
         if self.setup.store_path is None:
@@ -299,15 +312,6 @@ def _peak_memory_bytes() -> int:
     raise WorkerError("the kernel does not say how much memory the process used (VmHWM in /proc/self/status)")
 
 
-def _type_name(kind: type) -> str:
-    return f"{kind.__module__}.{kind.__qualname__}"
-
-
-def _prompt_text(sample: Sample) -> str:
-    content = sample.messages[-1].get("content", "")
-    return content if isinstance(content, str) else json.dumps(content, ensure_ascii=False)
-
-
 def _send(out: TextIO, message: dict[str, Any]) -> None:
     out.write(json.dumps(message, default=str) + "\n")
     out.flush()
@@ -320,6 +324,7 @@ def _serve(out: TextIO, lines: Iterator[str]) -> None:
     except StopIteration:
         return
     sys.argv[0] = WORKER_NAME.format(cell=setup.cell)
+    os.environ.update(setup.environment)
     worker = Worker(setup)
     worker.prime()
     _send(
@@ -328,20 +333,25 @@ def _serve(out: TextIO, lines: Iterator[str]) -> None:
             "ready": True,
             "import_cpu_ns": worker.import_cpu_ns,
             "source": worker.strategy.source(),
-            "expects_traces": worker.strategy.expects_traces,
+            "expects_traces": worker.expects_traces,
+            "not_applicable": worker.refusals(),
         },
     )
     commands: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
         "block": worker.block,
         "drain": lambda _: worker.drain(),
         "finish": lambda _: worker.finish(),
+        "burst": lambda command: burst(worker, command),
+        "fork": lambda command: fork(worker, command),
+        "end": end,
     }
     for line in lines:
         command = json.loads(line)
         if command["op"] == "completeness":
-            for call in worker.completeness():
-                _send(out, {"call": call.model_dump()})
-            _send(out, {"done": True})
+            for calls in worker.completeness(command["skipped"]):
+                _send(out, {"calls": [call.model_dump() for call in calls]})
+            worker.flows.close()
+            _send(out, {"done": True, "not_applicable": worker.refusals()})
         else:
             _send(out, commands[command["op"]](command))
         if command["op"] == "finish":
@@ -359,11 +369,14 @@ def main(arguments: Sequence[str] = ()) -> None:
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     try:
         _serve(out, iter(sys.stdin.readline, ""))
+    except Leaving as leaving:
+        return leaving.carry_out()
     except HarnessError as error:
-        _send(out, {"error": str(error), "input": isinstance(error, InputError)})
+        kind = next((kind.__name__ for kind in (InputError, NotApplicableError) if isinstance(error, kind)), "")
+        _send(out, {"error": str(error), "kind": kind})
     except Exception as error:  # noqa: BLE001  # the parent turns it into the cell's reason
         traceback.print_exc()
-        _send(out, {"error": f"{type(error).__name__}: {error}".splitlines()[0], "input": False})
+        _send(out, {"error": f"{type(error).__name__}: {error}".splitlines()[0], "kind": ""})
     sys.stderr.flush()
     out.flush()
     # Everything was drained on command. What interpreters and SDKs do at exit would only cost

@@ -19,6 +19,7 @@ from harness.checks import check_config, endpoint_key
 from harness.config import HarnessConfig, data_folder
 from harness.errors import ConfigError
 from harness.prompts import resolve_prompts
+from harness.scenarios import check_scenarios
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -71,7 +72,7 @@ def to_config(composed: DictConfig) -> HarnessConfig:
 
 def _compose(overrides: list[str]) -> HarnessConfig:
     config = to_config(compose("config", overrides))
-    resolve_prompts(config.prompts, config.endpoint, config.provider.backend)
+    check_scenarios(resolve_prompts(config.prompts, config.endpoint, config.provider.backend))
     endpoint_key(config)
     return config
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
-from harness.completeness.wire import has_content
+from harness.completeness import chat, responses
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from harness.records import SpanEvent, StoredSpan
 
 CHUNK_WORDS = ("token", "chunk")
@@ -41,7 +43,34 @@ def unwrapped(chunk: Any) -> Any:
     return chunk
 
 
-def first_content_unix_ns(span: StoredSpan) -> int | None:
+class Piece(NamedTuple):
+    """One event that stands for a piece of a stream.
+
+    Attributes:
+        event: The event.
+        position: Its place among the span's events.
+        value: What it carries, decoded; ``None`` if it carries nothing that can be read.
+        has_content: Whether that is content; ``None`` if it cannot be told.
+    """
+
+    event: SpanEvent
+    position: int
+    value: Any
+    has_content: bool | None
+
+
+def pieces_of(span: StoredSpan) -> tuple[Piece, ...]:
+    """A span's chunk events, by their time."""
+    found = [
+        Piece(event, position, value := chunk_value(event), _shows_content(event, value))
+        for position, event in enumerate(span.events)
+        if is_chunk_event(event)
+    ]
+    found.sort(key=lambda one: one.event.time_unix_ns)
+    return tuple(found)
+
+
+def first_content_unix_ns(pieces: Sequence[Piece]) -> int | None:
     """When a span says that the first content arrived, in nanoseconds since the epoch.
 
     The first of its chunk events, or, where the pieces that they carry can be read, the first whose
@@ -50,39 +79,49 @@ def first_content_unix_ns(span: StoredSpan) -> int | None:
     Returns:
         ``None`` without such events, and where the pieces can be read and none has content.
     """
-    events = sorted(filter(is_chunk_event, span.events), key=lambda event: event.time_unix_ns)
-    contents = [shows_content(event) for event in events]
-    readable = any(one is not None for one in contents)
-    return next(
-        (event.time_unix_ns for event, one in zip(events, contents, strict=True) if one or not readable),
-        None,
-    )
+    readable = any(one.has_content is not None for one in pieces)
+    return next((one.event.time_unix_ns for one in pieces if one.has_content or not readable), None)
 
 
-def shows_content(event: SpanEvent) -> bool | None:
+def _shows_content(event: SpanEvent, value: Any) -> bool | None:
     """Whether an event's piece has content, by what counts as content on the wire; ``None`` if it cannot be read.
 
     LangChain's token is empty where a piece calls a tool; the chunk beside it then decides.
     """
-    shown = _has_content(chunk_value(event))
+    shown = has_content(value)
     if not shown and isinstance(event.attributes.get(_LANGCHAIN_CHUNK), str):
-        beside = _has_content(_decoded(event.attributes[_LANGCHAIN_CHUNK]))
+        beside = has_content(_decoded(event.attributes[_LANGCHAIN_CHUNK]))
         shown = shown if beside is None else beside
     return shown
 
 
-def _has_content(piece: Any) -> bool | None:
-    """Reads texts, chat completion chunks, and LangChain's messages, plain or serialised."""
+def is_piece(value: Any) -> bool:
+    """Whether a value is surely a piece of a stream: a text, a chunk of any SDK, or an event of the Responses API."""
+    value = unwrapped(value)
+    if not isinstance(value, dict):
+        return isinstance(value, str)
+    choices, kind = value.get("choices"), str(value.get("type"))
+    if isinstance(choices, list):
+        return not choices or (isinstance(choices[0], dict) and "delta" in choices[0])
+    return kind.startswith(responses.EVENT_PREFIX) or kind.endswith("MessageChunk")
+
+
+def has_content(piece: Any) -> bool | None:
+    """Whether a piece of a stream has content; ``None`` if it cannot be told.
+
+    Reads texts, chunks of chat completions, events of the Responses API, and LangChain's messages,
+    plain or serialised.
+    """
     piece = unwrapped(piece)
-    if isinstance(piece, str):
-        return piece != ""
     if not isinstance(piece, dict):
-        return None
+        return piece != "" if isinstance(piece, str) else None
     if isinstance(piece.get("choices"), list):
-        return has_content(piece)
+        return chat.has_content(piece)
+    if str(piece.get("type")).startswith(responses.EVENT_PREFIX):
+        return responses.has_content(piece)
     inner = piece.get("kwargs", piece.get("message"))
     if isinstance(inner, dict):
-        return _has_content(inner)
+        return has_content(inner)
     if not any(key in piece for key in _LANGCHAIN_PARTS):
         return None
     return any(piece.get(key) for key in _LANGCHAIN_PARTS)

@@ -13,6 +13,9 @@ import json
 import math
 from typing import Any
 
+import orjson
+
+_JSON_BEGINS = frozenset("{[")
 _MESSAGE_ROLES = {"human": "user", "ai": "assistant", "AIMessageChunk": "assistant"}
 
 
@@ -57,7 +60,7 @@ def canonical_call(call: Any) -> Any:
     function = call.get("function")
     function = function if isinstance(function, dict) else call
     arguments = function.get("arguments", function.get("args"))
-    return canonical({"id": call.get("id"), "name": function.get("name"), "arguments": _decoded(arguments)})
+    return canonical({"id": call.get("id"), "name": function.get("name"), "arguments": decoded(arguments)})
 
 
 def canonical_calls(calls: Any) -> Any:
@@ -121,9 +124,16 @@ def contains_text(expected: str, traced: Any) -> bool:
     return any(needle in " ".join(text.split()) for text in texts if isinstance(text, str) for needle in needles)
 
 
+def same_tools(expected: Any, traced: Any) -> bool:
+    """Whether two lists define the same tools; the Responses API's flat form and chat completions' are both read."""
+    if not isinstance(expected, list) or not isinstance(traced, list) or len(expected) != len(traced):
+        return False
+    return all(_flat_tool(a) == _flat_tool(b) for a, b in zip(expected, traced, strict=True))
+
+
 def same_tools_flat(expected: Any, traced: Any) -> bool:
     """Tool definitions in OpenTelemetry's flat form, where all but type and name may be left out."""
-    traced = _decoded(traced)
+    traced = decoded(traced)
     if not isinstance(traced, list) or len(expected) != len(traced):
         return False
     return all(_same_tool_flat(a, b) for a, b in zip(expected, traced, strict=True))
@@ -132,10 +142,89 @@ def same_tools_flat(expected: Any, traced: Any) -> bool:
 def _same_tool_flat(tool: Any, traced: Any) -> bool:
     if not isinstance(tool, dict) or not isinstance(traced, dict):
         return False
+    flat, given = _flat_tool(tool), canonical(traced)
+    named = {"type", "name"} if "name" in flat else {"type"}
+    return bool(named <= given.keys() and given.items() <= flat.items())
+
+
+def _flat_tool(tool: Any) -> Any:
+    if not isinstance(tool, dict):
+        return canonical(tool)
     function = tool.get("function")
-    flat = canonical({"type": tool.get("type", "function"), **(function if isinstance(function, dict) else {})})
-    given = canonical(traced)
-    return bool({"type", "name"} <= given.keys() and given.items() <= flat.items())
+    rest = {key: value for key, value in tool.items() if key != "function" or not isinstance(function, dict)}
+    return canonical({"type": "function", **rest, **(function if isinstance(function, dict) else {})})
+
+
+def same_input(expected: Any, traced: Any) -> bool:
+    """Whether two inputs of the Responses API, or of an embeddings endpoint, state the same.
+
+    A text and a list of that one text are the same, and so are a conversation in the Responses API's
+    items and in chat messages.
+    """
+    if same_value(_one_text(expected), _one_text(traced)):
+        return True
+    asked, given = from_responses_input(expected), from_responses_input(traced)
+    return asked is not None and given is not None and same_messages(asked, given)
+
+
+def _one_text(value: Any) -> Any:
+    return value[0] if isinstance(value, list) and len(value) == 1 and isinstance(value[0], str) else value
+
+
+def same_instructions(expected: Any, traced: Any) -> bool:
+    """Whether OpenTelemetry's system instructions, a list of parts, state a text."""
+    traced = decoded(traced)
+    if isinstance(traced, list) and traced and all(isinstance(part, dict) for part in traced):
+        traced = "".join(str(part.get("content", "")) for part in traced)
+    return same_value(expected, traced)
+
+
+def from_responses_input(items: Any) -> list[Any] | None:
+    """The Responses API's input as chat messages; ``None`` if it is none.
+
+    Function calls next to each other become one message, as chat completions have them.
+    """
+    if isinstance(items, str):
+        return [{"role": "user", "content": items}]
+    if not isinstance(items, list) or not items or not all(isinstance(one, dict) for one in items):
+        return None
+    messages: list[dict[str, Any]] = []
+    for item in items:
+        kind = item.get("type", "message")
+        calls = [item] if kind == "function_call" else list(item.get("tool_calls") or ())
+        if kind == "function_call_output":
+            messages.append({"role": "tool", "tool_call_id": item.get("call_id"), "content": item.get("output")})
+        elif calls and not item.get("content"):
+            if not messages or not messages[-1].get("tool_calls") or messages[-1].get("content"):
+                messages.append({"role": "assistant", "tool_calls": []})
+            messages[-1]["tool_calls"] += [_call_of_item(one) for one in calls]
+        elif "role" in item:
+            message = {key: value for key, value in item.items() if key not in ("type", "content", "id", "status")}
+            messages.append({**message, "content": _chat_parts(item.get("content"))})
+        else:
+            messages.append(item)
+    return messages
+
+
+def _call_of_item(item: Any) -> Any:
+    if not isinstance(item, dict) or "call_id" not in item:
+        return item
+    return {"id": item["call_id"], "function": {"name": item.get("name"), "arguments": item.get("arguments")}}
+
+
+def _chat_parts(content: Any) -> Any:
+    if not isinstance(content, list):
+        return content
+    parts: list[Any] = []
+    for part in content:
+        kind = part.get("type") if isinstance(part, dict) else None
+        if kind in ("input_text", "output_text"):
+            parts.append({"type": "text", "text": part.get("text")})
+        elif kind == "input_image":
+            parts.append({"type": "image_url", "image_url": {"url": part.get("image_url")}})
+        else:
+            parts.append(part)
+    return parts
 
 
 def from_otel_messages(messages: Any) -> Any:
@@ -143,7 +232,7 @@ def from_otel_messages(messages: Any) -> Any:
 
     The structured form and its JSON text are both allowed on spans.
     """
-    messages = _decoded(messages)
+    messages = decoded(messages)
     if not isinstance(messages, list) or not messages:
         return None
     if not all(isinstance(one, dict) and isinstance(one.get("parts"), list) for one in messages):
@@ -166,6 +255,9 @@ def _from_otel_message(message: dict[str, Any]) -> dict[str, Any]:
             plain["tool_call_id"] = part.get("id")
             response = part.get("response")
             content.append({"type": "text", "text": response} if isinstance(response, str) else response)
+        elif kind == "blob" and part.get("modality") == "image":
+            url = f"data:{part.get('mime_type')};base64,{part.get('content')}"
+            content.append({"type": "image_url", "image_url": {"url": url}})
         elif kind == "uri":
             content.append({"type": "image_url", "image_url": {"url": part.get("uri")}})
         else:
@@ -191,10 +283,11 @@ def from_langchain_messages(messages: Any) -> Any:
     ]
 
 
-def _decoded(value: Any) -> Any:
-    if isinstance(value, str):
+def decoded(value: Any) -> Any:
+    """The object or list that a text holds as JSON; anything else as it is."""
+    if isinstance(value, str) and (value[:1] in _JSON_BEGINS or (value[:1].isspace() and value.lstrip()[:1] in "{[")):
         try:
-            return json.loads(value)
+            return orjson.loads(value)
         except ValueError:
             return value
     return value

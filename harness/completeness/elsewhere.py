@@ -6,17 +6,19 @@ of the call share; it gives the first place where the value cannot stand by acci
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from harness.completeness import compare, places
+from harness.completeness import compare, places, proofs
 from harness.completeness.chunks import first_content_unix_ns
 from harness.completeness.search import Hit, Wanted, choices_of, key_names, names
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from harness.completeness.join import CallTrace, Subject
+    from harness.completeness.join import CallTrace
     from harness.completeness.search import Side
+    from harness.completeness.spans import Subject
 
 Shared = frozenset[str]
 """Texts that several facts of one call have for a value."""
@@ -36,6 +38,8 @@ def by_value(*keys: str, side: Side, own: bool = False) -> Callable[[Subject, An
 _CONTENT = Wanted(
     names("content", "text", "output", "answer", "response", "completion", "reply", "result"), "response", own=True
 )
+_INPUT = Wanted(names("input", "inputs", "texts", "text", "query", "documents"), "request", own=True)
+_NOTHING_SHARED: Shared = frozenset()
 _ANY_REQUEST = Wanted(frozenset(), "request")
 _ANY_RESPONSE = Wanted(frozenset(), "response")
 
@@ -45,8 +49,17 @@ def messages(_subject: Subject, value: Any, seen: CallTrace, _shared: Shared) ->
     return seen.index.find_messages(value, _ANY_REQUEST)
 
 
-def contents(_subject: Subject, value: Any, seen: CallTrace, shared: Shared) -> Hit | None:
+def request_input(_subject: Subject, value: Any, seen: CallTrace, _shared: Shared) -> Hit | None:
+    """The input in any shape that is known: a text, a list of texts, or a conversation."""
+    if isinstance(value, str):
+        return seen.index.find(value, _INPUT, _NOTHING_SHARED)
+    return seen.index.find_node(lambda node: compare.same_input(value, node), _ANY_REQUEST, keyed=False)
+
+
+def contents(subject: Subject, value: Any, seen: CallTrace, shared: Shared) -> Hit | None:
     """The answer's text alone, in the shape of another answer, or in pieces."""
+    if (partial := proofs.partial_text(subject)) is not None:
+        return seen.index.find_partial(*partial)
     return seen.index.find_content(value, _CONTENT, shared)
 
 
@@ -81,29 +94,26 @@ _FIRST_TOKEN_KEYS = ("timetofirsttoken", "timetofirstchunk", "ttft", "ttfc", "fi
 
 def first_token(subject: Subject, value: Any, seen: CallTrace, _shared: Shared) -> Hit | None:
     """Chunk events of any span, then a number under a telling key (seconds unless its key ends in a unit)."""
-    for span in seen.trace.spans:
-        time = first_content_unix_ns(span)
+    for span in seen.look.tree.spans:
+        time = first_content_unix_ns(seen.look.pieces(span))
         if time is not None and places.same_first_chunk(subject, value, time):
             return Hit(time, f"chunk events of span {span.name}", span.span_id)
-    for key, unit_ns in _first_token_keys(seen):
-        for leaf in (one for found in seen.index.scalars.values() for one in found if one.key == key):
-            if isinstance(leaf.value, (int, float)) and places.same_first_chunk_s(
-                subject, value, leaf.value * unit_ns / 1e9
-            ):
-                return Hit(leaf.value, leaf.place, leaf.span_id)
+
+    def same(key: str, number: float) -> bool:
+        unit_ns = _first_token_unit_ns(key)
+        return unit_ns is not None and places.same_first_chunk_s(subject, value, number * unit_ns / 1e9)
+
+    return seen.index.find_number(same)
+
+
+@lru_cache(maxsize=4096)
+def _first_token_unit_ns(key: str) -> int | None:
+    """The unit of a number under a key that tells the time to the first token; ``None`` for any other key."""
+    for name in key_names(key):
+        start = next((one for one in _FIRST_TOKEN_KEYS if name.startswith(one)), None)
+        if start is not None:
+            return _FIRST_TOKEN_UNITS_NS.get(name.removeprefix(start), 1_000_000_000)
     return None
-
-
-def _first_token_keys(seen: CallTrace) -> list[tuple[str, int]]:
-    found = {leaf.key for leaves in seen.index.scalars.values() for leaf in leaves}
-    keys = []
-    for key in sorted(found):
-        for name in key_names(key):
-            start = next((one for one in _FIRST_TOKEN_KEYS if name.startswith(one)), None)
-            if start is not None:
-                keys.append((key, _FIRST_TOKEN_UNITS_NS.get(name.removeprefix(start), 1_000_000_000)))
-                break
-    return keys
 
 
 def error_message(_subject: Subject, value: Any, seen: CallTrace, _shared: Shared) -> Hit | None:

@@ -22,17 +22,41 @@ Sources of OpenTelemetry's places: Semantic Conventions v1.41.1, ``docs/gen-ai/g
 and resends ``docs/http/http-spans.md`` (on any span of the trace). The former ``gen_ai.system`` is no
 place of this version. Structure facts are MLflow's alone.
 
+A fact is of a request, of a call or of a whole trace (``Fact.scope``). Those of a call stand under its first
+request, those of a trace under the first call of the flow that shares it; so nothing is counted twice.
+
 Decisions about what applies:
 
 - cached and reasoning tokens apply where the wire shows more than zero: zero says what absence says;
-- of a failed call's answer only the model, the id and the first token apply, and only if a chunk had
-  reached the application; content, finish reason and usage need a whole answer and a call that went well;
+- of an answer that did not reach the application whole (the stream broke, was left or cancelled) only the model,
+  the id and the first token apply, and only if a chunk had reached it; finish reason and usage need a whole answer;
+- content of such an answer applies where the call's record says what text the application got: that text has
+  to stand in the place, and beyond it nothing that was not sent;
 - content does not apply to a choice that calls tools and says nothing (null or empty text);
 - a model span is one of type ``CHAT_MODEL`` or ``LLM``: a span that nobody typed is ``missing`` as a
   model span, a judged span of another type, or a model span too many, is ``wrong``;
-- ``trace.outputs`` applies to calls that went well, ``trace.exception`` and ``error.*`` to failed ones.
+- ``trace.outputs`` applies to calls that went well, ``error.*`` to requests that failed, ``trace.exception`` to calls
+  that failed or were cancelled;
+- a call that the application left, or never read, may have ended OK or in ERROR: either says something true. A
+  cancelled one was not finished, so OK is wrong; its root may leave the status open, the trace may not;
+- a call that was left or cancelled before anything was sent has nothing to record, and needs no trace;
+- in a trace of several requests each has to have a span of its own that ended as the request did
+  (``trace.request_status``) and encloses its exchanges; the root tells of all of them and proves nothing for one;
+- ``trace.flow`` applies where the strategy put a span around a flow: the call's spans have to be inside and under it;
+- ``trace.token_usage`` is the sum over the wire's requests, embeddings included, each once. Records that carry none
+  of MLflow's metadata are judged by what its aggregation (``mlflow/tracing/utils``: an ancestor's counts hide those
+  below it) gives for the stored spans, if they have any. ``trace.cost`` applies where the trace states a cost: it has
+  to be the sum of what the requests' own spans state;
+- ``response.chunks`` applies where a span has chunk events: it has to have all of them (as the wire counts its
+  events, those with content, or the application its chunks). OpenTelemetry's SDK keeps 128 events of a span;
+- an answer of the Responses API that failed or is incomplete went well as a call: its status is a fact of its own;
+- that the answer was to be streamed applies to streams, and to others where a trace says that they were.
 
 Decisions about MLflow's places:
+
+- a witness is a place that tools read but that is not where the fact belongs: what it holds records nothing, and
+  another value there is a contradiction, so the fact is ``wrong``. Witnesses are the provider's own counts and model in
+  the outputs beside ``mlflow.chat.tokenUsage`` and ``mlflow.llm.model``, and LangChain's ``invocation_params``;
 
 - MLflow has one slot for a model, ``mlflow.llm.model``: "the model name extracted from span
   inputs/attributes" (``mlflow/tracing/constant.py``), so the one asked for. Its OpenAI flavour prefers the
@@ -60,26 +84,30 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
 from harness.completeness import compare, elsewhere, places, proofs
-from harness.completeness.join import SPAN_INPUTS, SPAN_OUTPUTS
-from harness.completeness.places import Place, any_attribute, attribute, plainly
+from harness.completeness.places import TOKEN_USAGE, Place, answer_place, any_attribute, attribute, plainly
 from harness.completeness.search import Wanted, names
+from harness.completeness.spans import SPAN_INPUTS, SPAN_OUTPUTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from harness.completeness.elsewhere import Shared
-    from harness.completeness.join import CallTrace, Subject
-    from harness.completeness.places import Level
+    from harness.completeness.join import CallTrace
     from harness.completeness.search import Hit
+    from harness.completeness.spans import Subject
     from harness.results import Convention
 
-FACTS_VERSION = 1
+FACTS_VERSION = 2
 """Raised whenever a row's reading, places or comparison change.
 
 1. first version.
+2. facts of embeddings and of the Responses API; several requests a call and several calls a trace; token counts and
+   cost of the whole trace; chunk events; partial answers; witnesses, of which ``invocation_params.stream`` makes
+   ``request.stream`` wrong where LangChain says that it did not stream.
 """
 
 Group = Literal["request", "response", "usage", "stream", "error", "structure"]
+Scope = Literal["request", "call", "trace"]
 
 PARAMETER_PREFIX = "request.parameter."
 STRUCTURE_PREFIX = "trace."
@@ -98,6 +126,9 @@ class Fact:
         otel: Places in OpenTelemetry's.
         seek: Looks for the value outside its places.
         per_choice: Whether the value is a list with one entry a choice.
+        scope: What the fact is of.
+        read_seen: Gives the value where it takes the trace to know whether the fact applies; ``read`` then serves
+            lost traces alone.
     """
 
     name: str
@@ -108,6 +139,14 @@ class Fact:
     otel: tuple[Place, ...] = ()
     seek: Callable[[Subject, Any, CallTrace, Shared], Hit | None] = elsewhere.nowhere
     per_choice: bool = False
+    scope: Scope = "request"
+    read_seen: Callable[[Subject, CallTrace], Any] | None = None
+
+    def value(self, subject: Subject, seen: CallTrace | None) -> Any:
+        """What the wire proves; ``None`` where the fact does not apply."""
+        if self.read_seen is not None and seen is not None:
+            return self.read_seen(subject, seen)
+        return self.read(subject)
 
     def places(self, convention: Convention) -> tuple[Place, ...]:
         """The fact's places in a convention."""
@@ -115,9 +154,17 @@ class Fact:
 
 
 def facts_for(subject: Subject) -> tuple[Fact, ...]:
-    """The rows that may apply to a call: the fixed ones, and one for each parameter on its wire."""
-    parameters = tuple(parameter_fact(name) for name in sorted(subject.wire.parameters))
-    return _ABOUT_REQUEST + parameters + _ABOUT_REST
+    """The rows that may apply to a request: the fixed ones, and one for each parameter on its wire."""
+    scopes: tuple[Scope, ...] = ("request",)
+    scopes += ("call",) if subject.leads_call else ()
+    scopes += ("trace",) if subject.leads_trace else ()
+    return _rows(tuple(sorted(subject.wire.parameters)), scopes)
+
+
+@lru_cache(maxsize=1024)
+def _rows(parameters: tuple[str, ...], scopes: tuple[Scope, ...]) -> tuple[Fact, ...]:
+    rows = (*_ABOUT_REQUEST, *map(parameter_fact, parameters), *_ABOUT_REST)
+    return tuple(fact for fact in rows if fact.scope in scopes)
 
 
 def fact_order(name: str) -> tuple[int, str]:
@@ -135,6 +182,7 @@ def _as_list(value: Any) -> Any:
 
 
 def _as_output_type(value: Any) -> Any:
+    value = value.get("format", value) if isinstance(value, dict) else value
     kind = value.get("type") if isinstance(value, dict) else value
     return "json" if isinstance(kind, str) and kind.startswith("json") else kind
 
@@ -145,6 +193,7 @@ _OTEL_PARAMETERS: dict[str, Place] = {
     "top_k": attribute("gen_ai.request.top_k", level="recommended"),
     "max_tokens": attribute("gen_ai.request.max_tokens", level="recommended"),
     "max_completion_tokens": attribute("gen_ai.request.max_tokens", level="recommended"),
+    "max_output_tokens": attribute("gen_ai.request.max_tokens", level="recommended"),
     "frequency_penalty": attribute("gen_ai.request.frequency_penalty", level="recommended"),
     "presence_penalty": attribute("gen_ai.request.presence_penalty", level="recommended"),
     "stop": attribute("gen_ai.request.stop_sequences", level="recommended", expect=_as_list),
@@ -152,6 +201,13 @@ _OTEL_PARAMETERS: dict[str, Place] = {
     "random_seed": attribute("gen_ai.request.seed", level="conditionally_required"),
     "n": attribute("gen_ai.request.choice.count", level="conditionally_required", applies=lambda value: value != 1),
     "response_format": attribute("gen_ai.output.type", level="conditionally_required", expect=_as_output_type),
+    "text": attribute(
+        "gen_ai.output.type",
+        level="conditionally_required",
+        expect=_as_output_type,
+        applies=lambda value: isinstance(value, dict) and "format" in value,
+    ),
+    "encoding_format": attribute("gen_ai.request.encoding_formats", level="recommended", expect=_as_list),
     "service_tier": attribute(
         "openai.request.service_tier", level="conditionally_required", applies=lambda value: value != "auto"
     ),
@@ -159,6 +215,8 @@ _OTEL_PARAMETERS: dict[str, Place] = {
 _PARAMETER_SYNONYMS: dict[str, tuple[str, ...]] = {
     "max_tokens": ("max_completion_tokens", "max_output_tokens"),
     "max_completion_tokens": ("max_tokens", "max_output_tokens"),
+    "max_output_tokens": ("max_tokens", "max_completion_tokens"),
+    "encoding_format": ("encoding_formats",),
     "stop": ("stop_sequences",),
     "seed": ("random_seed",),
     "random_seed": ("seed",),
@@ -166,6 +224,8 @@ _PARAMETER_SYNONYMS: dict[str, tuple[str, ...]] = {
 }
 _MLFLOW_ALIASES: dict[str, tuple[str, ...]] = {"max_completion_tokens": ("max_tokens",), "random_seed": ("seed",)}
 """Wire name to the other names under which MLflow's inputs may hold the parameter."""
+_INVOCATION = "invocation_params"
+"""What LangChain says that it called the model with; not all of it is what was sent."""
 _LANGCHAIN_ATTRIBUTES = frozenset({"metadata", "options", "invocation_params", "batch_size", "tags"})
 """Attributes that MLflow's LangChain tracer fills with things of its own."""
 
@@ -179,43 +239,68 @@ def parameter_fact(name: str) -> Fact:
     """
     inputs = (attribute(SPAN_INPUTS, name), *map(places.aliased_input, _MLFLOW_ALIASES.get(name, ())))
     own = () if name in _LANGCHAIN_ATTRIBUTES else (attribute(name),)
+    named = attribute(_INVOCATION, name, witness=True)
     return Fact(
         name=PARAMETER_PREFIX + name,
         group="request",
         description=f"the request parameter {name}",
         read=lambda subject: subject.wire.parameters.get(name),
-        mlflow=inputs + own,
+        mlflow=(*inputs, *own, named),
         otel=(_OTEL_PARAMETERS[name],) if name in _OTEL_PARAMETERS else (),
         seek=elsewhere.by_value(name, *_PARAMETER_SYNONYMS.get(name, ()), side="request"),
     )
 
 
-def _usage_fact(
+def _usage_fact(  # noqa: PLR0913 - the columns in which token counts differ
     name: str,
     description: str,
-    read: Callable[[Subject], Any],
-    mlflow: Place,
-    otel: tuple[str, Level] | None,
     *keys: str,
+    read: Callable[[Subject], Any],
+    mlflow: str | tuple[Place, ...],
+    otel: str | None = None,
+    shown: tuple[tuple[str, ...], ...] = (),
 ) -> Fact:
+    """A token count; ``shown`` are its paths in the usage of the provider's own answers."""
+    slot = (attribute(TOKEN_USAGE, mlflow),) if isinstance(mlflow, str) else mlflow
+    witnesses = tuple(answer_place("usage", *path, witness=True) for path in shown)
     return Fact(
         name=f"usage.{name}",
         group="usage",
         description=description,
         read=read,
-        mlflow=(mlflow,),
-        otel=(attribute(otel[0], level=otel[1]),) if otel else (),
+        mlflow=slot + witnesses,
+        otel=(attribute(otel, level="recommended"),) if otel else (),
         seek=elsewhere.by_value(*keys, side="response"),
     )
 
 
-def _structure(name: str, description: str, read: Callable[[Subject], Any], *where: Place) -> Fact:
-    return Fact(name=STRUCTURE_PREFIX + name, group="structure", description=description, read=read, mlflow=where)
+def _structure(
+    name: str, description: str, scope: Scope, read: Callable[[Subject], Any], *where: Place, **options: Any
+) -> Fact:
+    return Fact(
+        name=STRUCTURE_PREFIX + name,
+        group="structure",
+        description=description,
+        read=read,
+        mlflow=where,
+        scope=scope,
+        **options,
+    )
 
 
-_TOKEN_USAGE = "mlflow.chat.tokenUsage"  # noqa: S105 - a key of token counts, not a secret
+def _stream(subject: Subject, seen: CallTrace) -> Any:
+    """True of a stream; of what was none False, where a trace says that it was one."""
+    if subject.wire.stream or not subject.wire.attempts or seen.span is None:
+        return subject.wire.stream or None
+    inputs = seen.span.attributes.get(SPAN_INPUTS)
+    claims = [seen.span.attributes.get(key) for key in ("stream", "gen_ai.request.stream")]
+    claims.append(inputs.get("stream") if isinstance(inputs, dict) else None)
+    return False if any(one is True for one in claims) else None
+
+
 _messages_equal = plainly(compare.same_messages)
-_contents_equal = plainly(compare.same_contents)
+_tools_equal = plainly(compare.same_tools)
+_input_equal = plainly(compare.same_input)
 _calls_equal = plainly(compare.same_calls)
 _contains = plainly(compare.contains_text)
 
@@ -225,7 +310,11 @@ _ABOUT_REQUEST: tuple[Fact, ...] = (
         group="request",
         description="the model that was asked for",
         read=lambda subject: subject.wire.model,
-        mlflow=(attribute(SPAN_INPUTS, "model"), Place(places.MODEL_SLOT, places.read_asked_model)),
+        mlflow=(
+            attribute(SPAN_INPUTS, "model"),
+            Place(places.MODEL_SLOT, places.read_asked_model),
+            attribute(_INVOCATION, "model", witness=True),
+        ),
         otel=(attribute("gen_ai.request.model", level="conditionally_required"),),
         seek=elsewhere.by_value(
             "model", "model_name", "model_id", "request_model", "requested_model", side="request", own=True
@@ -235,7 +324,7 @@ _ABOUT_REQUEST: tuple[Fact, ...] = (
         name="request.operation",
         group="request",
         description="the kind of operation",
-        read=lambda subject: "chat" if subject.wire.attempts else None,
+        read=lambda subject: subject.wire.operation or None,
         otel=(attribute("gen_ai.operation.name", level="required"),),
         seek=elsewhere.by_value("operation", "operation_name", side="either"),
     ),
@@ -258,19 +347,46 @@ _ABOUT_REQUEST: tuple[Fact, ...] = (
             attribute(SPAN_INPUTS, "request", "input", equal=_messages_equal, only=list),
             Place(SPAN_INPUTS, places.read_messages, equal=_messages_equal),
         ),
+        otel=(Place("gen_ai.input.messages", places.otel_input, "opt_in", equal=_messages_equal),),
+        seek=elsewhere.messages,
+    ),
+    Fact(
+        name="request.input",
+        group="request",
+        description="the input that the Responses API or the embeddings were asked for",
+        read=lambda subject: subject.wire.input,
+        mlflow=(
+            attribute(SPAN_INPUTS, "input", equal=_input_equal),
+            attribute(SPAN_INPUTS, "messages", equal=_input_equal),
+        ),
         otel=(
             Place(
-                "gen_ai.input.messages", places.otel_messages("gen_ai.input.messages"), "opt_in", equal=_messages_equal
+                "gen_ai.input.messages",
+                places.otel_response_input,
+                "opt_in",
+                equal=_input_equal,
             ),
         ),
-        seek=elsewhere.messages,
+        seek=elsewhere.request_input,
+    ),
+    Fact(
+        name="request.instructions",
+        group="request",
+        description="the instructions that the Responses API was given",
+        read=lambda subject: subject.wire.instructions,
+        mlflow=(attribute(SPAN_INPUTS, "instructions"),),
+        otel=(attribute("gen_ai.system_instructions", level="opt_in", equal=plainly(compare.same_instructions)),),
+        seek=elsewhere.by_value("instructions", "system_instructions", "system", side="request", own=True),
     ),
     Fact(
         name="request.tools",
         group="request",
         description="the tools that were offered",
         read=lambda subject: subject.wire.tools,
-        mlflow=(attribute("mlflow.chat.tools"), attribute(SPAN_INPUTS, "tools")),
+        mlflow=(
+            attribute("mlflow.chat.tools", equal=_tools_equal),
+            attribute(SPAN_INPUTS, "tools", equal=_tools_equal),
+        ),
         otel=(attribute("gen_ai.tool.definitions", level="opt_in", equal=plainly(compare.same_tools_flat)),),
         seek=elsewhere.tools,
     ),
@@ -279,7 +395,12 @@ _ABOUT_REQUEST: tuple[Fact, ...] = (
         group="stream",
         description="that the answer was to be streamed",
         read=lambda subject: subject.wire.stream or None,
-        mlflow=(attribute(SPAN_INPUTS, "stream"), attribute("stream")),
+        read_seen=_stream,
+        mlflow=(
+            attribute(SPAN_INPUTS, "stream"),
+            attribute("stream"),
+            attribute(_INVOCATION, "stream", witness=True),
+        ),
         otel=(attribute("gen_ai.request.stream", level="conditionally_required"),),
         seek=elsewhere.by_value("stream", "streaming", "is_stream", "is_streaming", side="request"),
     ),
@@ -290,8 +411,8 @@ _ABOUT_REST: tuple[Fact, ...] = (
         name="response.model",
         group="response",
         description="the model that answered",
-        read=proofs.response_model,
-        mlflow=(Place(places.MODEL_SLOT, places.read_answering_model),),
+        read=proofs.of_answer(lambda response: response.model, proofs.began),
+        mlflow=(Place(places.MODEL_SLOT, places.read_answering_model), answer_place("model", witness=True)),
         otel=(attribute("gen_ai.response.model", level="recommended"),),
         seek=elsewhere.by_value("model", "model_name", "response_model", side="response", own=True),
     ),
@@ -299,8 +420,8 @@ _ABOUT_REST: tuple[Fact, ...] = (
         name="response.id",
         group="response",
         description="the provider's id of the answer",
-        read=proofs.response_id,
-        mlflow=(Place(f"{SPAN_OUTPUTS}.id", places.read_response_id),),
+        read=proofs.of_answer(lambda response: response.response_id, proofs.began),
+        mlflow=(answer_place("id"),),
         otel=(attribute("gen_ai.response.id", level="recommended"),),
         seek=elsewhere.by_value("id", "response_id", "completion_id", side="response", own=True),
     ),
@@ -308,11 +429,11 @@ _ABOUT_REST: tuple[Fact, ...] = (
         name="response.content",
         group="response",
         description="the text of the answer",
-        read=proofs.per_choice(proofs.content),
+        read=proofs.contents,
         mlflow=(
-            Place(f"{SPAN_OUTPUTS} or its choices[].message.content", places.read_contents, equal=_contents_equal),
+            Place(f"{SPAN_OUTPUTS} or its choices[].message.content", places.read_contents, equal=places.same_contents),
         ),
-        otel=(Place("gen_ai.output.messages", places.otel_output("content"), "opt_in", equal=_contents_equal),),
+        otel=(Place("gen_ai.output.messages", places.otel_output("content"), "opt_in", equal=places.same_contents),),
         seek=elsewhere.contents,
         per_choice=True,
     ),
@@ -347,45 +468,99 @@ _ABOUT_REST: tuple[Fact, ...] = (
         seek=elsewhere.finish_reasons,
         per_choice=True,
     ),
+    Fact(
+        name="response.status",
+        group="response",
+        description="how an answer of the Responses API ended",
+        read=proofs.of_answer(lambda response: response.status),
+        mlflow=(answer_place("status"),),
+        otel=(attribute("gen_ai.response.finish_reasons", level="recommended", equal=places.same_response_status),),
+        seek=elsewhere.by_value("status", "response_status", side="response"),
+    ),
+    Fact(
+        name="response.incomplete_reason",
+        group="response",
+        description="why an answer of the Responses API is incomplete",
+        read=proofs.of_answer(lambda response: response.incomplete_reason),
+        mlflow=(answer_place("incomplete_details", "reason"),),
+        seek=elsewhere.by_value("reason", "incomplete_reason", "finish_reason", side="response"),
+    ),
+    Fact(
+        name="response.failure",
+        group="response",
+        description="the error of an answer of the Responses API that failed",
+        read=proofs.of_answer(lambda response: response.failure),
+        mlflow=(answer_place("error"),),
+        seek=elsewhere.by_value("error", side="response"),
+    ),
+    Fact(
+        name="response.vectors",
+        group="response",
+        description="how many vectors the embeddings are",
+        read=proofs.of_answer(lambda response: len(response.vector_lengths) or None),
+        mlflow=(Place(f"{SPAN_OUTPUTS}.data", places.read_vector_count),),
+        seek=elsewhere.by_value("vectors", "vector_count", "embedding_count", "num_embeddings", side="response"),
+    ),
+    Fact(
+        name="response.dimensions",
+        group="response",
+        description="how many dimensions each vector has",
+        read=proofs.of_answer(lambda response: places.one_length(response.vector_lengths)),
+        mlflow=(Place(f"{SPAN_OUTPUTS}.data[].embedding", places.read_dimensions),),
+        otel=(
+            attribute(
+                "gen_ai.embeddings.dimension.count", level="recommended", applies=lambda value: isinstance(value, int)
+            ),
+        ),
+        seek=elsewhere.by_value(
+            "dimensions", "dimension", "dimension_count", "embedding_dimensions", "vector_size", side="either"
+        ),
+    ),
     _usage_fact(
         "input_tokens",
         "tokens of the request",
-        proofs.usage(lambda usage: usage.input_tokens),
-        attribute(_TOKEN_USAGE, "input_tokens"),
-        ("gen_ai.usage.input_tokens", "recommended"),
         *("input_tokens", "prompt_tokens", "prompt_token_count", "input_token_count"),
+        read=proofs.usage(lambda usage: usage.input_tokens),
+        mlflow="input_tokens",
+        otel="gen_ai.usage.input_tokens",
+        shown=(("prompt_tokens",), ("input_tokens",)),
     ),
     _usage_fact(
         "output_tokens",
         "tokens of the answer",
-        proofs.usage(lambda usage: usage.output_tokens),
-        attribute(_TOKEN_USAGE, "output_tokens"),
-        ("gen_ai.usage.output_tokens", "recommended"),
         *("output_tokens", "completion_tokens", "completion_token_count", "output_token_count"),
+        read=proofs.usage(lambda usage: usage.output_tokens),
+        mlflow="output_tokens",
+        otel="gen_ai.usage.output_tokens",
+        shown=(("completion_tokens",), ("output_tokens",)),
     ),
     _usage_fact(
         "total_tokens",
         "tokens of both",
-        proofs.usage(lambda usage: usage.total_tokens),
-        attribute(_TOKEN_USAGE, "total_tokens"),
-        None,
         *("total_tokens", "total_token_count"),
+        read=proofs.usage(lambda usage: usage.total_tokens),
+        mlflow="total_tokens",
+        shown=(("total_tokens",),),
     ),
     _usage_fact(
         "cached_tokens",
         "tokens of the request that came from a cache",
-        proofs.usage(lambda usage: usage.cached_tokens, positive=True),
-        attribute(_TOKEN_USAGE, "cache_read_input_tokens"),
-        ("gen_ai.usage.cache_read.input_tokens", "recommended"),
         *("cached_tokens", "cache_read", "cache_read_input_tokens", "num_cached_tokens", "cached_input_tokens"),
+        read=proofs.usage(lambda usage: usage.cached_tokens, positive=True),
+        mlflow="cache_read_input_tokens",
+        otel="gen_ai.usage.cache_read.input_tokens",
+        shown=(("prompt_tokens_details", "cached_tokens"), ("input_tokens_details", "cached_tokens")),
     ),
     _usage_fact(
         "reasoning_tokens",
         "tokens of the answer that were spent on reasoning",
-        proofs.usage(lambda usage: usage.reasoning_tokens, positive=True),
-        attribute(SPAN_OUTPUTS, "usage", "completion_tokens_details", "reasoning_tokens"),
-        ("gen_ai.usage.reasoning.output_tokens", "recommended"),
         *("reasoning_tokens", "reasoning", "reasoning_output_tokens", "gen_ai.usage.reasoning.output_tokens"),
+        read=proofs.usage(lambda usage: usage.reasoning_tokens, positive=True),
+        mlflow=(
+            attribute(SPAN_OUTPUTS, "usage", "completion_tokens_details", "reasoning_tokens"),
+            attribute(SPAN_OUTPUTS, "usage", "output_tokens_details", "reasoning_tokens"),
+        ),
+        otel="gen_ai.usage.reasoning.output_tokens",
     ),
     Fact(
         name="time_to_first_token",
@@ -401,6 +576,14 @@ _ABOUT_REST: tuple[Fact, ...] = (
         ),
         otel=(attribute("gen_ai.response.time_to_first_chunk", level="recommended", equal=places.same_first_chunk_s),),
         seek=elsewhere.first_token,
+    ),
+    Fact(
+        name="response.chunks",
+        group="stream",
+        description="an event for each piece of the stream",
+        read=lambda _subject: None,
+        read_seen=lambda subject, seen: proofs.stream_events(subject) if seen.pieces else None,
+        mlflow=(Place("chunk events of the model span", places.read_stream_events, equal=places.same_stream_events),),
     ),
     Fact(
         name="error.status_code",
@@ -450,56 +633,99 @@ _ABOUT_REST: tuple[Fact, ...] = (
         seek=elsewhere.attempts,
     ),
     _structure(
-        "one", "the call has exactly one trace", lambda _s: 1, Place("traces of the call", lambda _s, seen: seen.copies)
+        "one",
+        "there is exactly one trace",
+        "trace",
+        lambda _s: 1,
+        Place("traces of the call", lambda _s, seen: seen.copies),
     ),
     _structure(
         "one_root",
         "the trace has exactly one root span",
+        "trace",
         lambda _s: 1,
-        Place("spans without a parent", lambda _s, seen: seen.roots or None),
+        Place("spans without a parent", lambda _s, seen: seen.look.tree.roots or None),
     ),
     _structure(
         "nesting",
         "every parent is there and encloses its children",
+        "trace",
         lambda _s: places.SOUND,
         Place("the tree of spans", places.read_nesting),
     ),
     _structure(
+        "flow",
+        "the call's spans are inside and under the span of its flow",
+        "call",
+        lambda subject: places.IN_FLOW if subject.flow else None,
+        Place("the tree of spans", places.read_flow),
+    ),
+    _structure(
         "model_span",
         "there is exactly one model span for what was sent",
+        "request",
         lambda subject: 1 if subject.wire.attempts else None,
-        Place("spans of type CHAT_MODEL or LLM", places.read_model_spans),
+        Place("spans of type CHAT_MODEL, LLM or EMBEDDING", places.read_model_spans),
     ),
     _structure(
         "inputs",
         "the root span has inputs",
+        "trace",
         lambda _s: True,
         Place(f"root: {SPAN_INPUTS}", places.read_root(SPAN_INPUTS)),
     ),
     _structure(
         "outputs",
         "the root span has outputs",
-        lambda subject: None if proofs.failed(subject) else True,
+        "trace",
+        proofs.outputs,
         Place(f"root: {SPAN_OUTPUTS}", places.read_root(SPAN_OUTPUTS)),
     ),
     _structure(
         "status",
         "the trace ended as the call did",
-        lambda subject: "ERROR" if proofs.failed(subject) else "OK",
-        Place("state of the trace", places.read_state),
-        Place("status of the root span", places.read_root_status),
+        "trace",
+        proofs.trace_status,
+        Place("state of the trace", places.read_state, equal=places.same_status),
+        Place("status of the root span", places.read_root_status, equal=places.same_status),
+    ),
+    _structure(
+        "request_status",
+        "the request's own span ended as the request did",
+        "request",
+        proofs.request_status,
+        Place("status of the model span", places.read_span_status),
+        read_seen=lambda subject, seen: proofs.request_status(subject) if seen.found.matched else None,
     ),
     _structure(
         "exception",
         "the failure has its name in the trace",
+        "call",
         proofs.exception,
         Place("event exception, or the status message", places.read_exception, equal=places.names_error),
     ),
     _structure(
         "times",
         "the model span or the root encloses the wire's times",
+        "request",
         lambda subject: places.ENCLOSED if subject.wire.attempts else None,
         Place("begin and end of the span", places.read_times),
+    ),
+    _structure(
+        "token_usage",
+        "the trace's token counts are those of its requests, each counted once",
+        "trace",
+        proofs.token_sum_of_call,
+        Place(f"metadata {places.TRACE_TOKEN_USAGE}", places.read_trace_tokens, equal=places.same_trace_tokens),
+        read_seen=places.trace_tokens,
+    ),
+    _structure(
+        "cost",
+        "the trace's cost is that of its requests, each counted once",
+        "trace",
+        lambda _s: None,
+        Place(f"metadata {places.TRACE_COST}", places.read_trace_cost),
+        read_seen=places.costs_once,
     ),
 )
 

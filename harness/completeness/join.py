@@ -1,18 +1,21 @@
 """Ties exchanges, calls and traces together: by call id, never by content or order.
 
-Inside a trace, model spans are assigned to exchanges one to one by their times. What is
-ambiguous is settled by a fixed rule and said in a note, so nothing is resolved silently.
+Exactly one trace is expected for a unit: a call, or, where the strategy put a span around a whole
+flow, all calls of that flow. Inside a trace ``spans.find_spans`` says which span is which request's.
+What is ambiguous is settled by a fixed rule and said in a note, so nothing is resolved silently.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from harness.completeness.search import TraceIndex, index_trace
-from harness.completeness.wire import WireCall, observe
+from harness.completeness.chunks import Piece, pieces_of
+from harness.completeness.search import Searched, index_span, index_trace_level
+from harness.completeness.spans import TIME_TOLERANCE_NS, Found, Subject, Tree, call_end_unix_ns, find_spans
+from harness.completeness.wire import UNSEEN, CallWire, observe_call
 from harness.errors import CellError, UnattributedError
 from harness.records import CallId
 
@@ -20,55 +23,121 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from collections.abc import Set as AbstractSet
 
+    from harness.completeness.search import TraceIndex
     from harness.records import Call, CellRecords, Exchange, StoredSpan, StoredTrace
 
-SPAN_TYPE = "mlflow.spanType"
-SPAN_INPUTS = "mlflow.spanInputs"
-SPAN_OUTPUTS = "mlflow.spanOutputs"
-MODEL_SPAN_TYPES = ("CHAT_MODEL", "LLM")
-UNTYPED_SPAN_TYPES = (None, "", "UNKNOWN")
-"""``UNKNOWN`` is what MLflow writes where nobody gave a type."""
 
-TIME_TOLERANCE_NS = 5_000_000
-"""5 ms. Spans and the gateway read one machine's clock, but not in the same instant: an SDK may
-end its span at the last event it needs while the gateway is still taking the time of its last byte."""
-
-
-class Subject(NamedTuple):
-    """One call with what its exchanges prove."""
-
-    call: Call
-    wire: WireCall
-
-
-@dataclass(frozen=True)
-class CallTrace:
-    """One call's trace, as the facts are read from it.
+class Unit(NamedTuple):
+    """What exactly one trace is expected for.
 
     Attributes:
-        trace: The first trace of the call.
-        copies: How many traces the call has.
-        span: The span that is judged; ``None`` in a trace without spans.
-        root: The first span without a parent.
-        roots: How many spans have no parent.
-        model_spans: All spans of a model type, by start.
-        matched: Model spans that have an exchange of their own.
-        notes: What was ambiguous.
+        calls: One call, or the calls of a flow that has a span of its own, by their start.
+        traces: The traces that belong to them, the one that is judged first.
+        flow: Whether it is such a flow.
+        expected: Whether a trace is expected: not of calls that the application left or cancelled
+            before anything was sent.
     """
 
-    trace: StoredTrace
-    copies: int
-    span: StoredSpan | None
-    root: StoredSpan | None
-    roots: int
-    model_spans: tuple[StoredSpan, ...]
-    matched: int
-    notes: tuple[str, ...] = ()
+    calls: tuple[Call, ...]
+    traces: tuple[StoredTrace, ...]
+    flow: bool
+    expected: bool
+
+
+@dataclass
+class Look:
+    """One trace as it is looked at: its spans in order, and their values when they are first asked for.
+
+    Attributes:
+        tree: Its spans.
+        owners: The id of each assigned span to the requests that it is assigned to.
+    """
+
+    tree: Tree
+    owners: dict[str, set[int]] = field(default_factory=dict)
+    _indexes: dict[str, TraceIndex] = field(default_factory=dict)
+    _pieces: dict[str, tuple[Piece, ...]] = field(default_factory=dict)
+
+    def searched(self, first: StoredSpan | None, number: int) -> Searched:
+        """Everything in the trace but what belongs to other requests, the judged span first."""
+        spans = [span for span in self.tree.spans if number in self.owners.get(span.span_id, (number,))]
+        spans.sort(key=lambda span: span is not first)
+        return Searched([*map(self._index, spans), self._trace_level])
+
+    def pieces(self, span: StoredSpan) -> tuple[Piece, ...]:
+        """A span's chunk events, read once."""
+        if span.span_id not in self._pieces:
+            self._pieces[span.span_id] = pieces_of(span)
+        return self._pieces[span.span_id]
+
+    def _index(self, span: StoredSpan) -> TraceIndex:
+        if span.span_id not in self._indexes:
+            self._indexes[span.span_id] = index_span(span, self.pieces(span))
+        return self._indexes[span.span_id]
 
     @cached_property
-    def index(self) -> TraceIndex:
-        """Everything in the trace, by value; made when first asked for."""
-        return index_trace(self.trace, self.span)
+    def _trace_level(self) -> TraceIndex:
+        return index_trace_level(self.tree.trace)
+
+
+@dataclass
+class CallTrace:
+    """What a trace holds of one request, as the facts are read from it.
+
+    Attributes:
+        look: The trace.
+        copies: How many traces there are for what should have one.
+        found: The request's spans.
+        number: The request's place among all that were looked for in the trace.
+        sharers: The requests that share the trace, each with its spans.
+        detached: Why the call's spans are not where the flow's trace has them; ``None`` if they are.
+    """
+
+    look: Look
+    copies: int
+    found: Found
+    number: int = 0
+    sharers: tuple[tuple[Subject, Found], ...] = ()
+    detached: str | None = None
+
+    @property
+    def trace(self) -> StoredTrace:
+        """The trace."""
+        return self.look.tree.trace
+
+    @property
+    def span(self) -> StoredSpan | None:
+        """The span that is judged; ``None`` in a trace without spans."""
+        return self.found.span
+
+    @property
+    def root(self) -> StoredSpan | None:
+        """The first span without a parent."""
+        return self.look.tree.root
+
+    @cached_property
+    def index(self) -> Searched:
+        """Everything in the trace that may be the request's, by value; made when first asked for."""
+        return self.look.searched(self.span, self.number)
+
+    @property
+    def pieces(self) -> tuple[Piece, ...]:
+        """The judged span's chunk events."""
+        return self.look.pieces(self.span) if self.span else ()
+
+
+class Case(NamedTuple):
+    """One request with what the conventions are judged on.
+
+    Attributes:
+        subject: The request.
+        store: What the store's trace holds of it; ``None`` if there is no trace.
+        otel: What OpenTelemetry's convention is judged on: the same, or what a collector received.
+    """
+
+    subject: Subject
+    store: CallTrace | None
+    otel: CallTrace | None
 
 
 @dataclass(frozen=True)
@@ -76,169 +145,192 @@ class Join:
     """A cell's calls, exchanges and traces, tied together.
 
     Attributes:
-        subjects: The calls of the completeness pass in their order.
-        traces: Call id to the call's traces, the first one first.
+        calls: The strategy's calls of the completeness pass in their order.
+        wires: Call id to what the call sent.
+        units: What one trace each is expected for.
         orphaned: Traces that belong to no call.
+        received: Trace id to the trace as an OTLP collector received it; ``None`` if none was there.
         notes: What did not fit, one sentence each.
     """
 
-    subjects: tuple[Subject, ...]
-    traces: dict[str, tuple[StoredTrace, ...]]
+    calls: tuple[Call, ...]
+    wires: dict[str, CallWire]
+    units: tuple[Unit, ...]
     orphaned: tuple[StoredTrace, ...]
+    received: dict[str, StoredTrace] | None
     notes: tuple[str, ...] = field(default=())
 
 
 def join_cell(records: CellRecords) -> Join:
-    """Tie a cell's records together; only the completeness pass counts.
+    """Tie a cell's records together; only the completeness pass counts, and of it the strategy's arm.
 
     Raises:
         UnattributedError: If an exchange carries no call id, or one that is none.
         CellError: If a call went well and yet reached no wire, or a call's own id is none.
     """
-    calls = [call for call in records.calls if _call_phase(call) == "completeness"]
-    known = {call.call_id for call in calls}
+    ids = {call.call_id: _id_of(call) for call in records.calls}
+    known = {call_id for call_id, parsed in ids.items() if parsed.phase == "completeness"}
+    calls = tuple(one for one in records.calls if one.call_id in known and ids[one.call_id].arm == "strategy")
     exchanges, stray = _exchanges_by_call(records.exchanges, known)
     notes = [f"{stray} exchange(s) carry the id of no call and were not judged"] if stray else []
     for call in calls:
         if call.outcome == "ok" and call.call_id not in exchanges:
             raise CellError(f"call {call.call_id!r} went well, but the gateway saw no exchange of it")
-    subjects = tuple(Subject(call, observe(exchanges.get(call.call_id, ()))) for call in calls)
-    traces, orphaned = _traces_by_call(records.traces, known if records.cell.expects_traces else frozenset())
-    return Join(subjects, traces, orphaned, tuple(notes))
+    wires = {call.call_id: observe_call(exchanges.get(call.call_id, ())) for call in calls}
+    stored = [trace for trace in records.traces if trace.source == "store"]
+    received = {trace.trace_id: trace for trace in records.traces if trace.source == "otlp"}
+    groups = _groups(calls)
+    traces, orphaned = _traces_by_group(stored, groups if records.cell.expects_traces else {}, notes)
+    units = tuple(_unit(members, traces.get(key, []), wires) for key, members in groups.items())
+    return Join(calls, wires, units, tuple(orphaned), received or None, tuple(notes))
 
 
-def look_at(subject: Subject, traces: Sequence[StoredTrace]) -> CallTrace:
-    """Choose what is judged in a call's first trace.
-
-    The judged span is the model span of the call's last exchange. Without a model span it is the
-    innermost span whose times enclose that exchange, or the nearest one above it that carries
-    inputs or outputs; and where no span encloses it, the root.
-    """
-    trace = traces[0]
-    spans = sorted(trace.spans, key=_span_order)
-    roots = [span for span in spans if span.parent_id is None]
-    root = roots[0] if roots else (spans[0] if spans else None)
-    models = [span for span in spans if is_model_span(span)]
-    notes: list[str] = []
-    span: StoredSpan | None
-    if models:
-        span, matched = _assign(subject, models, spans, notes)
-    else:
-        span, matched = _carrier(subject, spans, root, notes), 0
-    prefix = f"call {subject.call.call_id}: "
-    return CallTrace(
-        trace=trace,
-        copies=len(traces),
-        span=span,
-        root=root,
-        roots=len(roots),
-        model_spans=tuple(models),
-        matched=matched,
-        notes=tuple(prefix + note for note in notes),
-    )
-
-
-def is_model_span(span: StoredSpan) -> bool:
-    """Whether a span says of itself that it is a call to a model."""
-    return span.attributes.get(SPAN_TYPE) in MODEL_SPAN_TYPES
-
-
-def end_bound_ns(subject: Subject) -> int | None:
-    """When the answer was over, in nanoseconds since the epoch.
-
-    The gateway's last byte, or the end of the call if that came first: a value that the
-    application holds has arrived, whenever the gateway came to take the time.
-    """
-    last = subject.wire.last_byte_unix_ns
-    if last is None:
-        return None
-    call = subject.call
-    return min(last, call.start_unix_ns + (call.end_ns - call.start_ns))
-
-
-def encloses(span: StoredSpan, subject: Subject, *, first: bool = True) -> bool:
-    """Whether a span's times enclose the wire's, within the tolerance.
+def cases_of(unit: Unit, join: Join, notes: list[str]) -> list[Case]:
+    """The requests of a unit's calls with what its traces hold of them, by call and request.
 
     Args:
-        span: Any span.
-        subject: The call.
-        first: From the first exchange's request on, instead of the last exchange's.
+        unit: The unit.
+        join: The cell that it belongs to.
+        notes: Takes what was ambiguous, one sentence each.
     """
-    wire = subject.wire
-    begin = wire.first_received_unix_ns if first else wire.received_unix_ns
-    end = end_bound_ns(subject)
-    if begin is None or span.start_unix_ns > begin + TIME_TOLERANCE_NS:
+    subjects = [
+        Subject(call, wire, index, wires, unit.calls if unit.flow else ())
+        for call in unit.calls
+        for wires in (join.wires[call.call_id].requests or (UNSEEN,),)
+        for index, wire in enumerate(wires)
+    ]
+    if not unit.traces:
+        return [Case(subject, None, None) for subject in subjects]
+    looks = _look(unit, subjects, notes)
+    if join.received is None:
+        return [Case(subject, seen, seen) for subject, seen in zip(subjects, looks, strict=True)]
+    twins = _received(unit, subjects, looks, join.received)
+    return [Case(*three) for three in zip(subjects, looks, twins, strict=True)]
+
+
+def _look(unit: Unit, subjects: list[Subject], notes: list[str]) -> list[CallTrace]:
+    """What the unit's first trace holds of its requests; a call that is in a trace of its own is looked at there."""
+    home, copies = unit.traces[0], len(unit.traces)
+    own = {trace.call_id: trace for trace in reversed(unit.traces[1:])}
+    away = {call.call_id for call in unit.calls if call.call_id in own} if unit.flow else set()
+    if away:
+        tree, trial = Tree(home), [one for one in subjects if one.wire.attempts]
+        held = find_spans(tree, trial, [])
+        at_home = {
+            one.call.call_id
+            for one, found in zip(trial, held, strict=True)
+            if found.matched and _covers(found.span, one)
+        }
+        away -= at_home
+    seen: dict[int, CallTrace] = {}
+    places = [(home, [n for n, one in enumerate(subjects) if one.call.call_id not in away])]
+    places += [(own[call_id], [n for n, s in enumerate(subjects) if s.call.call_id == call_id]) for call_id in away]
+    for trace, numbers in places:
+        mine = [subjects[number] for number in numbers]
+        remarks: list[str] = []
+        seen |= dict(zip(numbers, _look_at(trace, mine, copies, remarks), strict=True))
+        name = f"flow {_flow_of(unit.calls[0])}" if len(unit.calls) > 1 else f"call {unit.calls[0].call_id}"
+        notes += [f"{name}: {remark}" for remark in remarks]
+    if unit.flow:
+        for number, one in seen.items():
+            one.detached = _detached(unit, subjects[number], one)
+    return [seen[number] for number in range(len(subjects))]
+
+
+def _look_at(trace: StoredTrace, subjects: list[Subject], copies: int, notes: list[str]) -> list[CallTrace]:
+    tree = Tree(trace)
+    found = find_spans(tree, subjects, notes)
+    owners: defaultdict[str, set[int]] = defaultdict(set)
+    if len(subjects) > 1:
+        for number, one in enumerate(found):
+            if one.matched and one.span is not None:
+                owners[one.span.span_id].add(number)
+    look = Look(tree, dict(owners))
+    sharers = tuple(zip(subjects, found, strict=True))
+    return [CallTrace(look, copies, one, number, sharers) for number, one in enumerate(found)]
+
+
+def _received(
+    unit: Unit, subjects: list[Subject], looks: list[CallTrace], received: dict[str, StoredTrace]
+) -> list[CallTrace | None]:
+    """What an OTLP collector received of the same requests, by the id of the trace in the store."""
+    by_trace: defaultdict[str, list[int]] = defaultdict(list)
+    for number, one in enumerate(looks):
+        by_trace[one.trace.trace_id].append(number)
+    twins: list[CallTrace | None] = [None] * len(subjects)
+    for trace_id, numbers in by_trace.items():
+        if trace_id in received:
+            mine = [subjects[number] for number in numbers]
+            for number, one in zip(numbers, _look_at(received[trace_id], mine, len(unit.traces), []), strict=True):
+                twins[number] = one
+    return twins
+
+
+def _covers(span: StoredSpan | None, subject: Subject) -> bool:
+    """Whether a span lies in the time of its request's call."""
+    if span is None:
         return False
-    return span.end_unix_ns is not None and (end is None or span.end_unix_ns >= end - TIME_TOLERANCE_NS)
+    begin, end = subject.call.start_unix_ns, call_end_unix_ns(subject.call)
+    return begin - TIME_TOLERANCE_NS <= span.start_unix_ns <= end + TIME_TOLERANCE_NS
 
 
-def _assign(
-    subject: Subject, models: list[StoredSpan], spans: list[StoredSpan], notes: list[str]
-) -> tuple[StoredSpan, int]:
-    """The model span of the last exchange, and how many model spans have an exchange of their own."""
-    attempts = subject.wire.attempts
-    if len(models) == 1:
-        return models[0], min(1, attempts)
-    if len(models) == attempts and _disjoint(models) and encloses(models[-1], subject, first=False):
-        return models[-1], attempts
-    enclosing = [span for span in models if encloses(span, subject, first=False)]
-    chosen = _innermost(enclosing or models, spans)
-    how = "the innermost" if len(chosen) == 1 else "ambiguous among siblings; the first of them"
-    if not enclosing:
-        how = "none of them encloses the last exchange; " + how
-    notes.append(f"{len(models)} model spans for {attempts} exchange(s): {how}, span {chosen[0].span_id}, is judged")
-    return chosen[0], min(1, attempts)
+def _detached(unit: Unit, subject: Subject, seen: CallTrace) -> str | None:
+    """Why a call's spans are not inside and under the flow's root; ``None`` if they are."""
+    tree = seen.look.tree
+    if seen.trace is not unit.traces[0]:
+        return f"in a trace of its own, {seen.trace.trace_id}"
+    if not _encloses_calls(tree.root, unit.calls):
+        return "its root does not enclose the flow"
+    span = seen.span
+    if span is not None and tree.root is not None and span is not tree.root:
+        top = [span, *tree.above(span)][-1]
+        if top is not tree.root:
+            return f"under another root, span {top.span_id}"
+    if len(unit.calls) > 1 and span is tree.root and subject.wire.attempts:
+        return "no span of its own under the flow's root"
+    return None
 
 
-def _carrier(subject: Subject, spans: list[StoredSpan], root: StoredSpan | None, notes: list[str]) -> StoredSpan | None:
-    enclosing = [span for span in spans if encloses(span, subject, first=False)]
-    if not enclosing:
-        return root
-    leaves = _innermost(enclosing, spans)
-    if len(leaves) > 1:
-        notes.append(
-            f"no model span, and {len(leaves)} spans could be the last exchange's: "
-            f"the first of them, span {leaves[0].span_id}, is judged"
-        )
-    by_id = {span.span_id: span for span in spans}
-    one: StoredSpan | None = leaves[0]
-    seen: set[str] = set()
-    while one is not None and one.span_id not in seen:
-        if _carries(one):
-            return one
-        seen.add(one.span_id)
-        one = by_id.get(one.parent_id or "")
-    return root
+def _encloses_calls(root: StoredSpan | None, calls: Sequence[Call]) -> bool:
+    if root is None or root.end_unix_ns is None:
+        return False
+    begin = min(call.start_unix_ns for call in calls)
+    end = max(call_end_unix_ns(call) for call in calls)
+    return root.start_unix_ns <= begin + TIME_TOLERANCE_NS and root.end_unix_ns >= end - TIME_TOLERANCE_NS
 
 
-def _carries(span: StoredSpan) -> bool:
-    return span.attributes.get(SPAN_INPUTS) is not None or span.attributes.get(SPAN_OUTPUTS) is not None
+def _groups(calls: Iterable[Call]) -> dict[str, list[Call]]:
+    """Calls by what one trace is expected for: the flow's name where flows are traced, else the call's id."""
+    groups: dict[str, list[Call]] = {}
+    for call in calls:
+        groups.setdefault(_flow_of(call) if call.flow_traced else call.call_id, []).append(call)
+    return groups
 
 
-def _innermost(candidates: list[StoredSpan], spans: list[StoredSpan]) -> list[StoredSpan]:
-    """Those candidates that are no ancestor of another candidate, by start."""
-    parents = {span.span_id: span.parent_id for span in spans}
-    above: set[str] = set()
-    for span in candidates:
-        parent = span.parent_id
-        while parent is not None and parent not in above:
-            above.add(parent)
-            parent = parents.get(parent)
-    return [span for span in candidates if span.span_id not in above] or candidates
+def _flow_of(call: Call) -> str:
+    return call.flow_id or CallId.parse(call.call_id).flow
 
 
-def _disjoint(spans: list[StoredSpan]) -> bool:
-    """Whether spans, sorted by start, follow one another."""
-    return all(
-        a.end_unix_ns is not None and a.end_unix_ns <= b.start_unix_ns + TIME_TOLERANCE_NS for a, b in pairwise(spans)
+def _unit(members: list[Call], traces: list[StoredTrace], wires: dict[str, CallWire]) -> Unit:
+    calls = tuple(sorted(members, key=lambda call: (call.start_unix_ns, call.call_id)))
+    flow = members[0].flow_traced
+    ordered = sorted(traces, key=_trace_order)
+    if flow:
+        ordered.sort(key=lambda trace: not _encloses_calls(Tree(trace).root, calls))
+    nothing_sent = all(
+        call.outcome in ("left", "cancelled")
+        and not wires[call.call_id].requests
+        and not wires[call.call_id].other_paths
+        for call in calls
     )
+    return Unit(calls, tuple(ordered), flow, expected=not nothing_sent)
 
 
 def _exchanges_by_call(exchanges: Iterable[Exchange], known: AbstractSet[str]) -> tuple[dict[str, list[Exchange]], int]:
     by_call: dict[str, list[Exchange]] = {}
     unattributed: list[Exchange] = []
     for exchange in exchanges:
-        phase = _phase(exchange.call_id)
+        phase = "completeness" if exchange.call_id in known else _phase(exchange.call_id)
         if phase is None or exchange.call_id is None:
             unattributed.append(exchange)
         elif phase == "completeness":
@@ -250,25 +342,30 @@ def _exchanges_by_call(exchanges: Iterable[Exchange], known: AbstractSet[str]) -
     return by_call, stray
 
 
-def _traces_by_call(
-    traces: Iterable[StoredTrace], known: AbstractSet[str]
-) -> tuple[dict[str, tuple[StoredTrace, ...]], tuple[StoredTrace, ...]]:
-    by_call: dict[str, list[StoredTrace]] = {}
+def _traces_by_group(
+    traces: Iterable[StoredTrace], groups: dict[str, list[Call]], notes: list[str]
+) -> tuple[dict[str, list[StoredTrace]], list[StoredTrace]]:
+    """Traces by the group that their id names: a call's id, or a flow's where that is one group."""
+    owners = {call.call_id: key for key, calls in groups.items() for call in calls}
+    flows: defaultdict[str, set[str]] = defaultdict(set)
+    for key, calls in groups.items():
+        for call in calls:
+            flows[_flow_of(call)].add(key)
+    owners = {flow: next(iter(keys)) for flow, keys in flows.items() if len(keys) == 1} | owners
+    by_group: dict[str, list[StoredTrace]] = {}
     orphaned = []
     for trace in traces:
-        if trace.call_id is not None and trace.call_id in known:
-            by_call.setdefault(trace.call_id, []).append(trace)
+        if trace.call_id is not None and trace.call_id in owners:
+            by_group.setdefault(owners[trace.call_id], []).append(trace)
         elif _phase(trace.call_id) != "timing":
             orphaned.append(trace)
-    return {key: tuple(sorted(found, key=_trace_order)) for key, found in by_call.items()}, tuple(orphaned)
+            if trace.call_id in flows:
+                notes.append(f"trace {trace.trace_id} names the flow {trace.call_id}, but none of its calls")
+    return by_group, orphaned
 
 
 def _trace_order(trace: StoredTrace) -> tuple[Any, ...]:
     return (not trace.spans, min((span.start_unix_ns for span in trace.spans), default=0), trace.trace_id)
-
-
-def _span_order(span: StoredSpan) -> tuple[Any, ...]:
-    return (span.start_unix_ns, span.span_id)
 
 
 def _phase(call_id: str | None) -> str | None:
@@ -278,8 +375,8 @@ def _phase(call_id: str | None) -> str | None:
         return None
 
 
-def _call_phase(call: Call) -> str:
-    phase = _phase(call.call_id)
-    if phase is None:
-        raise CellError(f"a call of sample {call.sample_id!r} has no valid id: {call.call_id!r}")
-    return phase
+def _id_of(call: Call) -> CallId:
+    try:
+        return CallId.parse(call.call_id)
+    except ValueError as error:
+        raise CellError(f"a call of sample {call.sample_id!r} has no valid id: {call.call_id!r}") from error

@@ -1,4 +1,4 @@
-"""Judges one call: every fact that applies, in both conventions."""
+"""Judges one request: every fact that applies, in both conventions."""
 
 from __future__ import annotations
 
@@ -6,79 +6,87 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 
 from harness.completeness.facts import Fact, facts_for
-from harness.completeness.join import look_at
 from harness.results import Convention, Judgement
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
-    from harness.completeness.join import CallTrace, Subject
+    from harness.completeness.join import CallTrace, Case
     from harness.completeness.places import Place
-    from harness.records import StoredTrace
     from harness.results import Verdict
 
 CONVENTIONS: tuple[Convention, ...] = get_args(Convention)
 
 
-def judge_call(subject: Subject, traces: Sequence[StoredTrace]) -> tuple[list[Judgement], tuple[str, ...]]:
-    """Hold the facts of one call against its first trace.
+def judge_case(case: Case) -> list[Judgement]:
+    """Hold the facts of one request against its trace.
 
     Args:
-        subject: The call and what its exchanges prove.
-        traces: The call's traces, the first one first; none if it was lost, and then every fact
-            that applies is ``missing``.
+        case: The request with its traces; where there is none, every fact that applies is ``missing``.
 
     Returns:
         The judgements, first those in MLflow's places and then those in OpenTelemetry's, in the
-        order of the table; and what was ambiguous.
+        order of the table.
     """
-    seen = look_at(subject, traces) if traces else None
-    proven = [(fact, value) for fact in facts_for(subject) if (value := fact.read(subject)) is not None]
-    case = _Case(subject, seen, _shared_texts(value for _, value in proven))
-    judgements = [
-        _judge(case, fact, value, convention, places)
-        for convention in CONVENTIONS
-        for fact, value in proven
-        if (places := [one for one in fact.places(convention) if one.applies is None or one.applies(value)])
-    ]
-    return judgements, seen.notes if seen else ()
+    judgements: list[Judgement] = []
+    for convention, seen in zip(CONVENTIONS, (case.store, case.otel), strict=True):
+        view = _View(case, seen, convention)
+        proven = [(fact, value) for fact in facts_for(case.subject) if (value := _proven(fact, view)) is not None]
+        shared = _shared_texts(value for _, value in proven)
+        judgements += [
+            _judge(view, fact, value, places, shared)
+            for fact, value in proven
+            if (places := [one for one in fact.places(convention) if one.applies is None or one.applies(value)])
+        ]
+    return judgements
 
 
-class _Case(NamedTuple):
-    """A call with its trace, and the texts that several of its facts have in common."""
-
-    subject: Subject
+class _View(NamedTuple):
+    case: Case
     seen: CallTrace | None
-    shared: frozenset[str]
+    convention: Convention
 
 
 class _Finding(NamedTuple):
     verdict: Verdict
     traced: Any
     place: str
+    level: Any
     span_id: str | None
 
 
-def _judge(case: _Case, fact: Fact, value: Any, convention: Convention, places: list[Place]) -> Judgement:
-    found = _look(case, fact, value, places)
+def _proven(fact: Fact, view: _View) -> Any:
+    # What a request proves is the same in both conventions, and so is which of its facts apply: the store's trace
+    # says so also where a collector received nothing.
+    return fact.value(view.case.subject, view.seen or view.case.store)
+
+
+def _judge(view: _View, fact: Fact, value: Any, places: list[Place], shared: frozenset[str]) -> Judgement:
+    subject, seen = view.case.subject, view.seen
+    found = _look(view, fact, value, places, shared)
+    call = subject.call
     return Judgement(
-        call_id=case.subject.call.call_id,
-        sample_id=case.subject.call.sample_id,
+        call_id=call.call_id,
+        sample_id=call.sample_id,
+        scenario=call.scenario,
+        request=subject.number,
         fact=fact.name,
-        convention=convention,
+        convention=view.convention,
+        level=found.level,
         verdict=found.verdict,
         wire=_shown(fact, value),
         traced=_shown(fact, found.traced),
         place=found.place,
-        trace_id=case.seen.trace.trace_id if case.seen else None,
+        trace_id=seen.trace.trace_id if seen else None,
         span_id=found.span_id,
     )
 
 
-def _look(case: _Case, fact: Fact, value: Any, places: list[Place]) -> _Finding:
-    subject, seen, shared = case
+def _look(view: _View, fact: Fact, value: Any, places: list[Place], shared: frozenset[str]) -> _Finding:
+    subject, seen = view.case.subject, view.seen
+    first = places[0]
     if seen is None:
-        return _Finding("missing", None, places[0].name, None)
+        return _Finding("missing", None, first.name, first.level, None)
     span_id = seen.span.span_id if seen.span else None
     right: _Finding | None = None
     for place in places:
@@ -86,13 +94,14 @@ def _look(case: _Case, fact: Fact, value: Any, places: list[Place]) -> _Finding:
         if traced is None:
             continue
         if not place.equal(subject, place.expect(value), traced):
-            return _Finding("wrong", traced, place.name, span_id)
-        right = right or _Finding("recorded", traced, place.name, span_id)
+            return _Finding("wrong", traced, place.name, place.level, span_id)
+        if right is None and not place.witness:
+            right = _Finding("recorded", traced, place.name, place.level, span_id)
     if right:
         return right
     if hit := fact.seek(subject, value, seen, shared):
-        return _Finding("elsewhere", hit.value, hit.place, hit.span_id)
-    return _Finding("missing", None, places[0].name, span_id)
+        return _Finding("elsewhere", hit.value, hit.place, first.level, hit.span_id)
+    return _Finding("missing", None, first.name, first.level, span_id)
 
 
 def _shown(fact: Fact, value: Any) -> Any:
@@ -101,6 +110,6 @@ def _shown(fact: Fact, value: Any) -> Any:
 
 
 def _shared_texts(values: Iterable[Any]) -> frozenset[str]:
-    """Texts that more than one fact of a call has for a value."""
+    """Texts that more than one fact of a request has for a value."""
     texts = [one for value in values for one in (value if isinstance(value, list) else [value]) if isinstance(one, str)]
     return frozenset(text for text, count in Counter(texts).items() if count > 1)

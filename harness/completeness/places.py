@@ -6,13 +6,17 @@ nothing stands. Null counts as nothing.
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from harness.completeness import compare
+from harness.completeness import compare, proofs
 from harness.completeness.chunks import first_content_unix_ns
-from harness.completeness.join import (
+from harness.completeness.embeddings import dimensions
+from harness.completeness.search import calls_of, choices_of, contents_of, output_items_of, refusals_of
+from harness.completeness.spans import (
+    AROUND_SPAN_TYPES,
     SPAN_INPUTS,
     SPAN_OUTPUTS,
     SPAN_TYPE,
@@ -20,19 +24,24 @@ from harness.completeness.join import (
     UNTYPED_SPAN_TYPES,
     encloses,
 )
-from harness.completeness.search import calls_of, choices_of, contents_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
-    from harness.completeness.join import CallTrace, Subject
+    from harness.completeness.join import CallTrace
+    from harness.completeness.spans import Subject
     from harness.records import StoredSpan
-
-Level = Literal["required", "conditionally_required", "recommended", "opt_in"]
+    from harness.results import Level
 
 MODEL_SLOT = "mlflow.llm.model"
+TOKEN_USAGE = "mlflow.chat.tokenUsage"  # noqa: S105 - a key of token counts, not a secret
+COST = "mlflow.llm.cost"
+TRACE_TOKEN_USAGE = "mlflow.trace.tokenUsage"  # noqa: S105 - the same of a whole trace
+TRACE_COST = "mlflow.trace.cost"
 ENCLOSED = "encloses the exchange"
 SOUND = "sound"
+IN_FLOW = "inside and under the flow's root"
+COUNTED_ONCE = "each request counted once"
 
 FIRST_CHUNK_LATE_NS = 50_000_000
 """50 ms. The application sees a chunk some time after the gateway sent it: it has to be scheduled,
@@ -44,6 +53,8 @@ _STATUS_IN_TEXT = re.compile(
     r"(?:error code|error response|status(?:[ _]code)?|http(?:/[\d.]+)?|(?:client|server) error)\W{0,4}([45]\d\d)\b",
     re.IGNORECASE,
 )
+_COST_PRECISION = 1e-6
+"""Costs are sums of floats; two that differ by less than a millionth of themselves are one."""
 
 
 def _same(_subject: Subject, expected: Any, traced: Any) -> bool:
@@ -65,6 +76,8 @@ class Place:
         equal: Whether what stands there states the expected value.
         expect: The expected value in the form that this place asks for.
         applies: Whether a value belongs in this place at all; ``None`` if every value does.
+        witness: Whether the place is read by tools, but is not where the fact belongs: what stands there
+            records nothing, and another value there contradicts.
     """
 
     name: str
@@ -73,6 +86,7 @@ class Place:
     equal: Callable[[Subject, Any, Any], bool] = _same
     expect: Callable[[Any], Any] = _as_it_is
     applies: Callable[[Any], bool] | None = None
+    witness: bool = False
 
 
 def plainly(test: Callable[[Any, Any], bool]) -> Callable[[Subject, Any, Any], bool]:
@@ -93,10 +107,10 @@ def attribute(key: str, *path: str, level: Level | None = None, only: type[objec
 
 
 def any_attribute(key: str, level: Level | None = None, **options: Any) -> Place:
-    """An attribute of any span of the trace; of several numbers the greatest."""
+    """An attribute of any span of the trace that is not another request's; of several numbers the greatest."""
 
     def read(_subject: Subject, seen: CallTrace) -> Any:
-        found = [span.attributes[key] for span in seen.trace.spans if span.attributes.get(key) is not None]
+        found = [span.attributes[key] for span in _own_spans(seen) if span.attributes.get(key) is not None]
         numbers = [one for one in found if isinstance(one, (int, float)) and not isinstance(one, bool)]
         return max(numbers) if numbers else next(iter(found), None)
 
@@ -161,8 +175,21 @@ def read_calls(_subject: Subject, seen: CallTrace) -> Any:
 
 def read_refusals(_subject: Subject, seen: CallTrace) -> Any:
     """The refusals of the output's choices."""
-    refusals = [(choice.get("message") or {}).get("refusal") for choice in choices_of(outputs(seen)) or ()]
-    return refusals if any(one is not None for one in refusals) else None
+    return refusals_of(outputs(seen))
+
+
+def same_contents(subject: Subject, expected: Any, traced: Any) -> bool:
+    """Whether contents are the answer's, choice by choice.
+
+    Of an answer that did not reach the application whole, everything that the application got has to
+    be there, and nothing that was not sent.
+    """
+    partial = proofs.partial_text(subject)
+    if partial is None:
+        return compare.same_contents(expected, traced)
+    got, sent = partial
+    text = compare.canonical_content(traced[0]) if isinstance(traced, list) and len(traced) == 1 else None
+    return isinstance(text, str) and text.startswith(got) and sent.startswith(text)
 
 
 def read_finish_reasons(_subject: Subject, seen: CallTrace) -> Any:
@@ -171,10 +198,52 @@ def read_finish_reasons(_subject: Subject, seen: CallTrace) -> Any:
     return reasons if any(one is not None for one in reasons) else None
 
 
-def read_response_id(_subject: Subject, seen: CallTrace) -> Any:
-    """The id of outputs that are a chat completion; of other objects it names something else."""
-    value = outputs(seen)
-    return value.get("id") if choices_of(value) is not None else None
+def read_answer(*path: str) -> Callable[[Subject, CallTrace], Any]:
+    """What stands under a path of keys in outputs that are an answer of a known shape; other objects hold nothing."""
+
+    def read(_subject: Subject, seen: CallTrace) -> Any:
+        value = outputs(seen)
+        if choices_of(value) is None and output_items_of(value) is None and _vectors(value) is None:
+            return None
+        for step in path:
+            value = value.get(step) if isinstance(value, dict) else None
+        return value
+
+    return read
+
+
+def answer_place(*path: str, **options: Any) -> Place:
+    """A place in outputs that are an answer of a known shape."""
+    return Place(".".join((SPAN_OUTPUTS, *path)), read_answer(*path), **options)
+
+
+def read_vector_count(_subject: Subject, seen: CallTrace) -> Any:
+    """How many vectors the outputs hold."""
+    vectors = _vectors(outputs(seen))
+    return None if vectors is None else len(vectors)
+
+
+def read_dimensions(_subject: Subject, seen: CallTrace) -> Any:
+    """How many dimensions each vector of the outputs has: one number where all have the same."""
+    return one_length([dimensions(vector) for vector in _vectors(outputs(seen)) or ()])
+
+
+def one_length(lengths: Iterable[int | None]) -> Any:
+    """One number where all vectors have the same length, else all of them; ``None`` where there are none."""
+    found = list(lengths)
+    return found[0] if found and len(set(found)) == 1 else (found or None)
+
+
+def _vectors(value: Any) -> list[Any] | None:
+    """The vectors in outputs: an embeddings answer's, a list of vectors, or one vector alone."""
+    data = value.get("data") if isinstance(value, dict) else None
+    if isinstance(data, list) and data and all(isinstance(one, dict) and "embedding" in one for one in data):
+        return [one["embedding"] for one in data]
+    if isinstance(value, list) and value and isinstance(value[0], (int, float)) and dimensions(value) is not None:
+        return [value]
+    if isinstance(value, list) and value and all(isinstance(one, list) and dimensions(one) for one in value):
+        return value
+    return None
 
 
 def otel_messages(key: str) -> Callable[[Subject, CallTrace], Any]:
@@ -187,8 +256,48 @@ def otel_messages(key: str) -> Callable[[Subject, CallTrace], Any]:
     return read
 
 
+_SYSTEM_ROLES = ("system", "developer")
+
+
+def otel_input(subject: Subject, seen: CallTrace) -> Any:
+    """The messages of ``gen_ai.input.messages``, with those of ``gen_ai.system_instructions`` before them.
+
+    The convention wants system messages of a chat among the others; a tool that reads it reads both.
+    """
+    messages = otel_messages("gen_ai.input.messages")(subject, seen)
+    parts = compare.decoded(seen.span.attributes.get("gen_ai.system_instructions")) if seen.span else None
+    sent = [one for one in subject.wire.messages or () if isinstance(one, dict) and one.get("role") in _SYSTEM_ROLES]
+    if not sent or not isinstance(parts, list) or not isinstance(messages, list):
+        return messages
+    if any(isinstance(one, dict) and one.get("role") in _SYSTEM_ROLES for one in messages):
+        return messages
+    groups = [[part] for part in parts] if len(parts) == len(sent) else [parts]
+    forms = [{"role": one["role"], "parts": group} for one, group in zip(sent, groups, strict=False)]
+    return [*(compare.from_otel_messages(forms) or ()), *messages]
+
+
+def otel_response_input(subject: Subject, seen: CallTrace) -> Any:
+    """The messages of ``gen_ai.input.messages`` for the Responses API; embeddings have no such place."""
+    return otel_messages("gen_ai.input.messages")(subject, seen) if subject.wire.endpoint == "responses" else None
+
+
+def same_response_status(subject: Subject, expected: Any, traced: Any) -> bool:
+    """Whether finish reasons state how a response ended: by its status, its reason, or in chat completions' words."""
+    response = subject.wire.response
+    words = {expected, response.incomplete_reason if response else None}
+    if expected == "completed":
+        calls = response is not None and any(choice.tool_calls for choice in response.choices)
+        words |= {"tool_calls"} if calls else {"stop"}
+    elif response is not None and response.incomplete_reason == "max_output_tokens":
+        words.add("length")
+    return isinstance(traced, list) and bool(traced) and all(one in words for one in traced)
+
+
 def otel_output(part: Literal["content", "tool_calls"]) -> Callable[[Subject, CallTrace], Any]:
-    """Reads the contents or the tool calls of ``gen_ai.output.messages``, one entry a choice."""
+    """Reads the contents or the tool calls of ``gen_ai.output.messages``, one entry a choice.
+
+    A response of the Responses API is one choice, whatever number of messages it stands in.
+    """
     whole = otel_messages("gen_ai.output.messages")
 
     def read(subject: Subject, seen: CallTrace) -> Any:
@@ -196,6 +305,11 @@ def otel_output(part: Literal["content", "tool_calls"]) -> Callable[[Subject, Ca
         if not isinstance(messages, list) or not all(isinstance(one, dict) for one in messages):
             return messages
         values = [one.get(part) for one in messages]
+        if subject.wire.endpoint == "responses":
+            found = [compare.canonical_content(one) for one in values if one]
+            texts = all(isinstance(one, str) for one in found)
+            joined = "".join(found) or None if texts else found
+            values = [joined] if part == "content" else [[call for calls in found for call in calls]]
         return values if any(values) else None
 
     return read
@@ -203,7 +317,17 @@ def otel_output(part: Literal["content", "tool_calls"]) -> Callable[[Subject, Ca
 
 def read_chunk_time(_subject: Subject, seen: CallTrace) -> Any:
     """When the judged span's chunk events say that the first content arrived, in nanoseconds since the epoch."""
-    return first_content_unix_ns(seen.span) if seen.span else None
+    return first_content_unix_ns(seen.pieces)
+
+
+def read_stream_events(_subject: Subject, seen: CallTrace) -> Any:
+    """How many chunk events the judged span has."""
+    return len(seen.pieces) or None
+
+
+def same_stream_events(subject: Subject, expected: Any, traced: Any) -> bool:
+    """Whether a span has an event for each piece of the stream, as the wire or the application counts them."""
+    return bool(traced in (expected, subject.wire.content_event_count, subject.call.chunk_count))
 
 
 def same_first_chunk(_subject: Subject, expected: Any, traced: Any) -> bool:
@@ -223,18 +347,18 @@ def same_first_chunk_s(subject: Subject, expected: Any, traced: Any) -> bool:
     )
 
 
-def read_error_texts(_subject: Subject, seen: CallTrace) -> Any:
+def read_error_texts(subject: Subject, seen: CallTrace) -> Any:
     """What the judged span and the root say of a failure: exception messages and status messages."""
     texts = []
-    for span in _judged_and_root(seen):
+    for span in _judged_and_root(subject, seen):
         texts += [text for event in _exceptions(span) if (text := _as_text(event.get("exception.message")))]
         texts += [span.status_message] if span.status_message else []
     return texts or None
 
 
-def read_error_type(_subject: Subject, seen: CallTrace) -> Any:
+def read_error_type(subject: Subject, seen: CallTrace) -> Any:
     """The exception's type as the judged span, or else the root, has it in an exception event."""
-    types = (event.get("exception.type") for span in _judged_and_root(seen) for event in _exceptions(span))
+    types = (event.get("exception.type") for span in _judged_and_root(subject, seen) for event in _exceptions(span))
     return next((one for one in types if one), None)
 
 
@@ -260,52 +384,73 @@ def error_names(subject: Subject) -> set[str]:
 
 
 def names_error(subject: Subject, _expected: Any, traced: Any) -> bool:
-    """Whether one of some texts names the error, or quotes its message."""
-    error = subject.wire.error
-    words = {(subject.call.error_type or "").rsplit(".", 1)[-1], subject.call.error_message or ""}
-    words |= {error.message or "", error.type or ""} if error else set()
+    """Whether one of some texts names the failure that the call ended in, or quotes its message."""
+    call = subject.call
+    words = {(call.error_type or "").rsplit(".", 1)[-1], call.error_message or ""}
+    words |= {word for one in subject.requests if one.error for word in (one.error.message or "", one.error.type or "")}
+    words |= {proofs.CANCELLED_ERROR} if call.outcome == "cancelled" else set()
     return any(compare.contains_text(word, traced) for word in words - {""})
 
 
 def read_exception(subject: Subject, seen: CallTrace) -> Any:
-    """Everything that the judged span and the root say of a failure, the exception's type included."""
-    texts = list(read_error_texts(subject, seen) or ())
-    texts += [_as_text(read_error_type(subject, seen))]
+    """Everything that the judged span and the root say of a failure, the exception's type included.
+
+    Of a call with several requests everything that any span says.
+    """
+    spans = seen.trace.spans if subject.in_company else _judged_and_root(subject, seen)
+    texts = [span.status_message for span in spans]
+    for span in spans:
+        for event in _exceptions(span):
+            texts += [_as_text(event.get("exception.message")), _as_text(event.get("exception.type"))]
     return [text for text in texts if text] or None
 
 
 def read_attempts(subject: Subject, seen: CallTrace) -> Any:
     """Attempts as MLflow can show them: LangChain's retry events, or a model span for each."""
-    retries = sum(event.name == "retry" for span in seen.trace.spans for event in span.events)
+    spans = _judged_and_root(subject, seen) if subject.in_company else seen.trace.spans
+    retries = sum(event.name == "retry" for span in spans for event in span.events)
     if retries:
         return retries + 1
-    return seen.matched if seen.matched > 1 and seen.matched == subject.wire.attempts else None
+    matched = seen.found.matched
+    return matched if matched > 1 and matched == subject.wire.attempts else None
 
 
 def read_model_spans(_subject: Subject, seen: CallTrace) -> Any:
-    """How many model spans the trace has for each that it should have: 1 is right.
+    """How many model spans the trace has for the request, where one is right; those of attempts count once.
 
-    Model spans with an exchange of their own count once. Without any, the judged span's type
-    stands here if somebody gave it one.
+    Without any, the judged span's type stands here if it claims to be something else. A span around the
+    request, such as a chain's, claims nothing.
     """
-    if not seen.model_spans:
-        given = seen.span.attributes.get(SPAN_TYPE) if seen.span else None
-        return None if given in UNTYPED_SPAN_TYPES else given
-    return len(seen.model_spans) - max(seen.matched, 1) + 1
+    if seen.found.matched:
+        return 1 + seen.found.extras
+    given = seen.span.attributes.get(SPAN_TYPE) if seen.span else None
+    return None if given in UNTYPED_SPAN_TYPES or given in AROUND_SPAN_TYPES else given
 
 
 def read_nesting(_subject: Subject, seen: CallTrace) -> Any:
     """``SOUND``, or the first fault in the tree of spans."""
-    spans = {span.span_id: span for span in seen.trace.spans}
-    for span in seen.trace.spans:
+    tree = seen.look.tree
+    for span in tree.spans:
         if span.parent_id is None:
             continue
-        parent = spans.get(span.parent_id)
+        parent = tree.by_id.get(span.parent_id)
         if parent is None:
             return f"span {span.span_id}: its parent {span.parent_id} is not in the trace"
         if not _inside(span, parent):
             return f"span {span.span_id}: its times are not inside those of its parent {parent.span_id}"
-    return SOUND if spans and not _has_cycle(seen) else ("spans are each other's parents" if spans else None)
+    if _has_cycle(seen):
+        return "spans are each other's parents"
+    owned = {found.span.span_id for _, found in seen.sharers if found.matched and found.span is not None}
+    for span_id in sorted(owned) if len(owned) > 1 else ():
+        above = next((one for one in tree.above(tree.by_id[span_id]) if one.span_id in owned), None)
+        if above is not None:
+            return f"span {span_id}: it stands under another request's model span {above.span_id}"
+    return SOUND if tree.spans else None
+
+
+def read_flow(_subject: Subject, seen: CallTrace) -> Any:
+    """``IN_FLOW``, or where the call's spans are instead."""
+    return seen.detached or IN_FLOW
 
 
 def read_root(key: str) -> Callable[[Subject, CallTrace], Any]:
@@ -330,10 +475,24 @@ def read_root_status(_subject: Subject, seen: CallTrace) -> Any:
     return seen.root.status if seen.root and seen.root.status != "UNSET" else None
 
 
+def read_span_status(_subject: Subject, seen: CallTrace) -> Any:
+    """The status of the request's model span; unset is nothing."""
+    return seen.span.status if seen.found.matched and seen.span and seen.span.status != "UNSET" else None
+
+
+def same_status(_subject: Subject, expected: Any, traced: Any) -> bool:
+    """Whether a status is the expected one; a stream that was left may have ended either way."""
+    return traced in ("OK", "ERROR") if expected == proofs.ENDED else bool(traced == expected)
+
+
 def read_times(subject: Subject, seen: CallTrace) -> Any:
-    """``ENCLOSED`` if the judged span's times or the root's enclose the exchanges, else by how much not."""
-    candidates = _judged_and_root(seen)
-    if any(encloses(span, subject) for span in candidates):
+    """``ENCLOSED`` if the judged span's times or the root's enclose the exchanges, else by how much not.
+
+    In a trace of several requests the root proves nothing for one of them.
+    """
+    candidates = _judged_and_root(subject, seen)
+    first = seen.found.matched < 2 or not subject.in_company
+    if any(encloses(span, subject, first=first) for span in candidates):
         return ENCLOSED
     for span in candidates:
         begin = subject.wire.first_received_unix_ns or 0
@@ -344,6 +503,66 @@ def read_times(subject: Subject, seen: CallTrace) -> Any:
             return f"the span begins {late_ms:.3f} ms after the request"
         return f"the span ends {(span.end_unix_ns - begin) / 1e6:.3f} ms after the request, before the last byte"
     return None
+
+
+def read_trace_tokens(_subject: Subject, seen: CallTrace) -> Any:
+    """The trace's own token counts; of records without MLflow's metadata those that it adds up from the spans."""
+    if _has_metadata(seen):
+        return compare.decoded(seen.trace.metadata.get(TRACE_TOKEN_USAGE))
+    total: dict[str, Any] = {}
+    for span in seen.look.tree.spans:
+        counts = span.attributes.get(TOKEN_USAGE)
+        above = (one.attributes.get(TOKEN_USAGE) for one in seen.look.tree.above(span))
+        if isinstance(counts, dict) and all(one is None for one in above):
+            for key, number in counts.items():
+                if isinstance(number, (int, float)):
+                    total[key] = total.get(key, 0) + number
+    return total or None
+
+
+def trace_tokens(subject: Subject, seen: CallTrace) -> Any:
+    """The tokens of all the requests that the trace should hold, where the record shows what MLflow made of them."""
+    shown = _has_metadata(seen) or read_trace_tokens(subject, seen) is not None
+    return proofs.token_sum(one for one, _ in seen.sharers) if shown else None
+
+
+def _has_metadata(seen: CallTrace) -> bool:
+    """Whether a record has MLflow's own metadata; some were made without."""
+    return any(key.startswith("mlflow.") for key in seen.trace.metadata)
+
+
+def same_trace_tokens(_subject: Subject, expected: Any, traced: Any) -> bool:
+    """Whether a trace's token counts are the expected ones; further counts do not matter."""
+    return isinstance(traced, dict) and all(
+        compare.same_value(number, traced.get(key)) for key, number in expected.items()
+    )
+
+
+def costs_once(_subject: Subject, seen: CallTrace) -> Any:
+    """``COUNTED_ONCE`` where the trace states a cost and the requests' own spans do, too."""
+    return COUNTED_ONCE if _stated_cost(seen) is not None and _request_costs(seen) else None
+
+
+def read_trace_cost(_subject: Subject, seen: CallTrace) -> Any:
+    """``COUNTED_ONCE`` if the trace's cost is the sum of its requests' costs, else both."""
+    stated, costs = _stated_cost(seen), _request_costs(seen)
+    if stated is None:
+        return None
+    once = math.isclose(stated, sum(costs), rel_tol=_COST_PRECISION)
+    return COUNTED_ONCE if once else f"{stated} where the requests' spans state {sum(costs)} together"
+
+
+def _stated_cost(seen: CallTrace) -> float | None:
+    cost = compare.decoded(seen.trace.metadata.get(TRACE_COST))
+    total = cost.get("total_cost") if isinstance(cost, dict) else None
+    return total if isinstance(total, (int, float)) else None
+
+
+def _request_costs(seen: CallTrace) -> list[float]:
+    spans = {found.span.span_id: found.span for _, found in seen.sharers if found.matched and found.span is not None}
+    costs = [span.attributes.get(COST) for span in spans.values()]
+    totals = [cost.get("total_cost") for cost in costs if isinstance(cost, dict)]
+    return [total for total in totals if isinstance(total, (int, float))]
 
 
 def _model_slot(seen: CallTrace) -> Any:
@@ -373,9 +592,18 @@ def _has_cycle(seen: CallTrace) -> bool:
     return False
 
 
-def _judged_and_root(seen: CallTrace) -> list[StoredSpan]:
+def _judged_and_root(subject: Subject, seen: CallTrace) -> list[StoredSpan]:
+    """Where a request's end is told: its span and the root, or its span alone where the root tells of others, too."""
     spans = [seen.span] if seen.span else []
-    return spans if seen.root is None or seen.root in spans else [*spans, seen.root]
+    alone = not subject.in_company
+    return spans if not alone or seen.root is None or seen.root in spans else [*spans, seen.root]
+
+
+def _own_spans(seen: CallTrace) -> Iterator[StoredSpan]:
+    """The trace's spans but those of other requests."""
+    for span in seen.trace.spans:
+        if seen.number in seen.look.owners.get(span.span_id, (seen.number,)):
+            yield span
 
 
 def _exceptions(span: StoredSpan) -> Iterator[dict[str, Any]]:

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from typing import TYPE_CHECKING
+from collections import Counter, defaultdict
+from itertools import groupby
+from typing import TYPE_CHECKING, get_args
 
 from harness.completeness.facts import STRUCTURE_PREFIX, fact_order
-from harness.completeness.join import join_cell
-from harness.completeness.judge import CONVENTIONS, judge_call
-from harness.results import CompletenessResult, FactCount
+from harness.completeness.join import cases_of, join_cell
+from harness.completeness.judge import CONVENTIONS, judge_case
+from harness.completeness.known import Tally, Witness
+from harness.completeness.transparency import compare_arms
+from harness.records import CallId
+from harness.results import CompletenessResult, FactCount, Level
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
-    from harness.completeness.join import Join
-    from harness.records import CellRecords
-    from harness.results import Convention, Judgement
+    from harness.completeness.join import Case, Join
+    from harness.completeness.transparency import Comparison
+    from harness.records import Call, CellRecords
+    from harness.results import Convention, Judgement, TransparencyFinding
 
 
 def judge_cell(records: CellRecords) -> CompletenessResult:
@@ -36,23 +41,28 @@ def judge_cell(records: CellRecords) -> CompletenessResult:
     """
     join = join_cell(records)
     judgements: list[Judgement] = []
+    tally = Tally(records.cell)
     notes = [*join.notes, *_wire_notes(join)]
     expects = records.cell.expects_traces
-    if expects:
-        for subject in join.subjects:
-            found, remarks = judge_call(subject, join.traces.get(subject.call.call_id, ()))
-            judgements += found
-            notes += remarks
-    elif join.orphaned:
+    comparison = compare_arms(records, _trace_ids(join))
+    others = _Others(records, comparison)
+    for unit in join.units if expects else ():
+        if unit.expected or unit.traces:
+            for call, cases in _by_call(cases_of(unit, join, notes)):
+                found = tuple(one for case in cases for one in judge_case(case))
+                judgements += found
+                tally.add(others.witness(call, cases, found))
+    if not expects and join.orphaned:
         notes.append(f"the strategy expects no traces, but {len(join.orphaned)} were stored; they count as orphans")
-    scores, reasons = _scores(judgements, records, join)
-    stored = sum(len(traces) for traces in join.traces.values())
+    scores, reasons = _scores(judgements, records, join, comparison)
+    stored = sum(len(unit.traces) for unit in join.units)
+    expected = [unit for unit in join.units if unit.expected or unit.traces] if expects else []
     return CompletenessResult(
-        calls=len(join.subjects),
-        traces_expected=len(join.subjects) if expects else 0,
+        calls=len(join.calls),
+        traces_expected=len(expected),
         traces_stored=stored,
-        traces_lost=len(join.subjects) - len(join.traces) if expects else 0,
-        traces_duplicated=stored - len(join.traces),
+        traces_lost=sum(not unit.traces for unit in expected),
+        traces_duplicated=sum(max(len(unit.traces) - 1, 0) for unit in join.units),
         traces_orphaned=len(join.orphaned),
         recall=scores["recall"],
         wire_recall=scores["wire_recall"],
@@ -62,25 +72,68 @@ def judge_cell(records: CellRecords) -> CompletenessResult:
         facts=count_facts(judgements),
         judgements=tuple(judgements),
         notes=tuple(notes),
+        otel_recall_by_level=recall_by_level(judgements),
+        transparency=comparison.findings,
+        transparency_compared=comparison.compared,
+        defects=tally.findings(records.losses) if expects else (),
     )
 
 
+class _Others:
+    """What else is known of a call: what it was without tracing, and what differed."""
+
+    def __init__(self, records: CellRecords, comparison: Comparison) -> None:
+        ids = ((CallId.parse(call.call_id), call) for call in records.calls)
+        self._plain = {str(one._replace(arm="strategy")): call for one, call in ids if one.arm == "baseline"}
+        self._differences: defaultdict[str, list[TransparencyFinding]] = defaultdict(list)
+        for finding in comparison.findings:
+            self._differences[finding.call_id].append(finding)
+
+    def witness(self, call: Call, cases: tuple[Case, ...], judgements: tuple[Judgement, ...]) -> Witness:
+        plain = self._plain.get(str(CallId.parse(call.call_id))) if self._plain else None
+        differences = tuple(self._differences.get(call.call_id, ()))
+        return Witness(call, cases, judgements, plain, differences, cases[0].subject.flow)
+
+
+def _by_call(cases: list[Case]) -> Iterator[tuple[Call, tuple[Case, ...]]]:
+    for _, group in groupby(cases, key=lambda case: case.subject.call.call_id):
+        found = tuple(group)
+        yield found[0].subject.call, found
+
+
+def _trace_ids(join: Join) -> dict[str, str]:
+    """Call id to the trace in which the call is looked for."""
+    found: dict[str, str] = {}
+    for unit in join.units:
+        own = {trace.call_id: trace.trace_id for trace in reversed(unit.traces)}
+        for call in unit.calls if unit.traces else ():
+            found[call.call_id] = own.get(call.call_id, unit.traces[0].trace_id)
+    return found
+
+
 def count_facts(judgements: Iterable[Judgement]) -> tuple[FactCount, ...]:
-    """How each fact fared, MLflow's convention first, in the order of the table of facts."""
-    counts = Counter([(one.convention, one.fact, one.verdict) for one in judgements])
-    pairs = {(convention, fact) for convention, fact, _ in counts}
-    keys = sorted(pairs, key=lambda key: (CONVENTIONS.index(key[0]), fact_order(key[1])))
+    """How each fact fared, MLflow's convention first, in the order of the table of facts, then by level."""
+    counts = Counter([(one.convention, one.fact, one.level, one.verdict) for one in judgements])
+    rows = {(convention, fact, level) for convention, fact, level, _ in counts}
+    keys = sorted(rows, key=lambda key: (CONVENTIONS.index(key[0]), fact_order(key[1]), str(key[2])))
     return tuple(
         FactCount(
             fact=fact,
             convention=convention,
-            recorded=counts[convention, fact, "recorded"],
-            elsewhere=counts[convention, fact, "elsewhere"],
-            wrong=counts[convention, fact, "wrong"],
-            missing=counts[convention, fact, "missing"],
+            level=level,
+            recorded=counts[convention, fact, level, "recorded"],
+            elsewhere=counts[convention, fact, level, "elsewhere"],
+            wrong=counts[convention, fact, level, "wrong"],
+            missing=counts[convention, fact, level, "missing"],
         )
-        for convention, fact in keys
+        for convention, fact, level in keys
     )
+
+
+def recall_by_level(judgements: Sequence[Judgement]) -> dict[str, float]:
+    """OpenTelemetry's recall at each requirement level that applied, the strictest first."""
+    found = {level: recall([one for one in judgements if one.level == level], "otel") for level in get_args(Level)}
+    return {level: score for level, score in found.items() if score is not None}
 
 
 def recall(judgements: Sequence[Judgement], convention: Convention) -> float | None:
@@ -102,7 +155,7 @@ def fidelity(judgements: Sequence[Judgement]) -> float | None:
 
 
 def _scores(
-    judgements: Sequence[Judgement], records: CellRecords, join: Join
+    judgements: Sequence[Judgement], records: CellRecords, join: Join, comparison: Comparison
 ) -> tuple[dict[str, float | None], dict[str, str]]:
     scores = {
         "recall": recall(judgements, "mlflow"),
@@ -112,11 +165,13 @@ def _scores(
     }
     if not records.cell.expects_traces:
         reason = f"the strategy {records.cell.tracing!r} expects no traces"
-    elif not join.subjects:
+    elif not join.calls:
         reason = "the completeness pass has no calls"
     else:
         reason = "no fact applies"
     reasons = {name: reason for name, score in scores.items() if score is None}
+    if comparison.reason and records.calls:
+        reasons["transparency"] = comparison.reason
     if "fidelity" in reasons and judgements:
         reasons["fidelity"] = "no fact was found in any trace"
     return scores, reasons
@@ -125,14 +180,13 @@ def _scores(
 def _wire_notes(join: Join) -> list[str]:
     """What on the wire could not be judged."""
     notes = []
-    for call, wire in join.subjects:
-        if wire.malformed:
+    for call_id, wire in join.wires.items():
+        malformed = [text for request in wire.requests for text in request.malformed]
+        if malformed:
             notes.append(
-                f"call {call.call_id}: {len(wire.malformed)} text(s) on the wire could not be read, "
-                f"the first is {wire.malformed[0][:80]!r}"
+                f"call {call_id}: {len(malformed)} text(s) on the wire could not be read, "
+                f"the first is {malformed[0][:80]!r}"
             )
         if wire.other_paths:
-            notes.append(f"call {call.call_id}: exchanges on {', '.join(wire.other_paths)} were not judged")
-        if not wire.same_request:
-            notes.append(f"call {call.call_id}: its exchanges asked for different things; only the last is judged")
+            notes.append(f"call {call_id}: exchanges on {', '.join(wire.other_paths)} were not judged")
     return notes

@@ -7,20 +7,20 @@ the fact, or be a text that is long and that no other fact of the call shares.
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-import orjson
-
-from harness.completeness import compare
-from harness.completeness.chunks import chunk_value, is_chunk_event, unwrapped
-from harness.completeness.wire import merge_chunks
+from harness.completeness import compare, responses
+from harness.completeness.chat import merge_chunks
+from harness.completeness.chunks import is_piece, unwrapped
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Sequence
 
+    from harness.completeness.chunks import Piece
     from harness.records import StoredSpan, StoredTrace
 
 Side = Literal["request", "response", "either"]
@@ -49,7 +49,10 @@ _BOOKKEEPING = frozenset(
 _OWN_KEYS = ("mlflow.", "harness.")
 """Trace metadata and tags of MLflow (derived from the spans, some of it cut short) and of this project."""
 
-_JSON_BEGINS = frozenset("{[")
+_REQUEST_EVENTS = frozenset({"gen_ai.user.message", "gen_ai.system.message"})
+_FEW_CHUNKS = 8
+"""Outputs that are a longer list of pieces of a stream are not read value by value at once."""
+
 _VAGUE_KEYS = frozenset({"model", "modelname", "modelid"})
 """Keys that do not tell the model that was asked for from the one that answered, where both have one name."""
 
@@ -102,17 +105,55 @@ class Hit(NamedTuple):
 
 @dataclass
 class TraceIndex:
-    """All values of one trace, by value.
+    """All values of one span, or of a trace's metadata and tags, by value.
+
+    The pieces of a stream are thousands of values that hardly ever matter: they are read when their text
+    shows that they may hold what is looked for.
 
     Attributes:
         scalars: Texts, numbers and truth values in canonical form, to where they stand.
         nodes: Objects and lists.
         chunks: Recorded streams: each a list of chunks with the place it stands in.
+        streamed: What of the pieces of streams is not in ``scalars`` yet.
     """
 
     scalars: defaultdict[Any, list[Leaf]] = field(default_factory=lambda: defaultdict(list))
     nodes: list[Leaf] = field(default_factory=list)
     chunks: list[Leaf] = field(default_factory=list)
+    streamed: list[Leaf] = field(default_factory=list)
+
+    @cached_property
+    def streamed_scalars(self) -> defaultdict[Any, list[Leaf]]:
+        """The values in the pieces of streams."""
+        index = TraceIndex()
+        for leaf in self.streamed:
+            _add(index, leaf)
+        return index.scalars
+
+    @cached_property
+    def _streamed_text(self) -> str:
+        texts = (leaf.value if isinstance(leaf.value, str) else _dumped(leaf.value) for leaf in self.streamed)
+        return "\n".join(texts)
+
+    def leaves(self, value: Any) -> Iterator[Leaf]:
+        """Where a value in canonical form stands."""
+        yield from self.scalars.get(value, ())
+        if self.streamed and any(form in self._streamed_text for form in _forms(value)):
+            yield from self.streamed_scalars.get(value, ())
+
+    def texts(self) -> Iterator[Leaf]:
+        """Every text."""
+        for scalars in (self.scalars, self.streamed_scalars):
+            for key, leaves in scalars.items():
+                if isinstance(key, str):
+                    yield from leaves
+
+
+class Searched:
+    """The values in which one request's facts are looked for: its own span's first."""
+
+    def __init__(self, indexes: list[TraceIndex]) -> None:
+        self.indexes = indexes
 
     def find(self, value: Any, wanted: Wanted, shared: frozenset[str]) -> Hit | None:
         """The first place where a value stands for this fact.
@@ -127,29 +168,42 @@ class TraceIndex:
             return self.find_node(lambda node: compare.canonical(node) == form, wanted, keyed=True)
         common = value in shared
         distinct = wanted.own and is_distinct(value) and not common
-        for leaf in self.scalars.get(compare.canonical(value), ()):
-            if _opposite(leaf.side, wanted.side):
-                continue
-            keys = wanted.keys - _VAGUE_KEYS if common and leaf.side == "either" else wanted.keys
-            if distinct or key_names(leaf.key) & keys:
-                return Hit(leaf.value, leaf.place, leaf.span_id)
+        form = compare.canonical(value)
+        for index in self.indexes:
+            for leaf in index.leaves(form):
+                if _opposite(leaf.side, wanted.side):
+                    continue
+                keys = wanted.keys - _VAGUE_KEYS if common and leaf.side == "either" else wanted.keys
+                if distinct or key_names(leaf.key) & keys:
+                    return Hit(leaf.value, leaf.place, leaf.span_id)
         return None
 
     def find_node(self, test: Callable[[Any], bool], wanted: Wanted, *, keyed: bool) -> Hit | None:
         """The first object or list that passes a test, under one of the fact's keys if ``keyed``."""
-        for leaf in self.nodes:
-            if _opposite(leaf.side, wanted.side) or (keyed and not key_names(leaf.key) & wanted.keys):
-                continue
-            if test(leaf.value):
-                return Hit(leaf.value, leaf.place, leaf.span_id)
+        for index in self.indexes:
+            for leaf in index.nodes:
+                if _opposite(leaf.side, wanted.side) or (keyed and not key_names(leaf.key) & wanted.keys):
+                    continue
+                if test(leaf.value):
+                    return Hit(leaf.value, leaf.place, leaf.span_id)
         return None
 
     def find_text(self, test: Callable[[str], bool], side: Side) -> Hit | None:
         """The first text that passes a test."""
-        for leaves in self.scalars.values():
-            for leaf in leaves:
-                if isinstance(leaf.value, str) and not _opposite(leaf.side, side) and test(leaf.value):
+        for index in self.indexes:
+            for leaf in index.texts():
+                if not _opposite(leaf.side, side) and test(leaf.value):
                     return Hit(leaf.value, leaf.place, leaf.span_id)
+        return None
+
+    def find_number(self, test: Callable[[str, float], bool]) -> Hit | None:
+        """The first number that passes a test of its key and itself."""
+        for index in self.indexes:
+            for key, leaves in index.scalars.items():
+                if isinstance(key, (int, float)):
+                    for leaf in leaves:
+                        if test(leaf.key, key):
+                            return Hit(leaf.value, leaf.place, leaf.span_id)
         return None
 
     def find_content(self, contents: list[Any], wanted: Wanted, shared: frozenset[str]) -> Hit | None:
@@ -158,11 +212,23 @@ class TraceIndex:
             return hit
         if hit := self.find_node(lambda node: compare.same_contents(contents, contents_of(node)), wanted, keyed=False):
             return hit
-        for stream in self.chunks:
-            texts = [_chunk_text(chunk) for chunk in stream.value]
+        for stream in self._streams():
+            texts = [piece_text(chunk) for chunk in stream.value]
             if contents == ["".join(texts)] or compare.same_contents(contents, contents_of(_merged(stream.value))):
                 return Hit("".join(texts), f"{stream.place} (pieces joined)", stream.span_id)
         return None
+
+    def find_partial(self, got: str, sent: str) -> Hit | None:
+        """Where everything that the application got of an answer stands, and nothing that was not sent."""
+
+        def holds(text: Any) -> bool:
+            return isinstance(text, str) and text.startswith(got) and sent.startswith(text)
+
+        for stream in self._streams():
+            joined = "".join(piece_text(chunk) for chunk in stream.value)
+            if holds(joined):
+                return Hit(joined, f"{stream.place} (pieces joined)", stream.span_id)
+        return self.find_text(holds, "response") if is_distinct(got) else None
 
     def find_calls(self, calls: list[Any], wanted: Wanted) -> Hit | None:
         """Where an answer's tool calls stand: in another answer's shape, alone, or in pieces."""
@@ -174,7 +240,7 @@ class TraceIndex:
 
         if hit := self.find_node(same, wanted, keyed=False):
             return hit
-        for stream in self.chunks:
+        for stream in self._streams():
             merged = calls_of(_merged(stream.value))
             if compare.same_calls(calls, merged):
                 return Hit(merged, f"{stream.place} (pieces merged)", stream.span_id)
@@ -191,19 +257,57 @@ class TraceIndex:
 
         return self.find_node(same, wanted, keyed=False)
 
+    def _streams(self) -> Iterator[Leaf]:
+        return (stream for index in self.indexes for stream in index.chunks)
 
-def index_trace(trace: StoredTrace, first: StoredSpan | None = None) -> TraceIndex:
-    """Index a trace's span attributes, events, metadata and tags; ``first`` is searched first."""
+
+def index_span(span: StoredSpan, pieces: Sequence[Piece] = ()) -> TraceIndex:
+    """Index a span's attributes, its status message and its events; ``pieces`` are its chunk events."""
     index = TraceIndex()
-    spans = sorted(trace.spans, key=lambda span: (span is not first, span.start_unix_ns, span.span_id))
-    for span in spans:
-        _add_span(index, span)
-    for key, text in trace.metadata.items():
-        if not key.startswith(_OWN_KEYS):
-            _add(index, Leaf(text, key, ((), f"metadata {key}"), "either", None))
-    for key, text in trace.tags.items():
-        if not key.startswith(_OWN_KEYS):
-            _add(index, Leaf(text, key, ((), f"tag {key}"), "either", None))
+    for name, value in span.attributes.items():
+        if name not in _BOOKKEEPING:
+            _add_attribute(index, Leaf(value, name, ((), name), _side(name), span.span_id))
+    if span.status_message:
+        key = "status_message"
+        _add(index, Leaf(span.status_message, key, ((), key), "response", span.span_id))
+    streamed = {one.position for one in pieces}
+    for position, event in enumerate(span.events):
+        side: Side = "request" if event.name in _REQUEST_EVENTS else "response"
+        path = ((), f"events[{position}] {event.name}")
+        leaves = [
+            Leaf(value, name, (path, name), side, span.span_id)
+            for name, value in event.attributes.items()
+            if name not in _BOOKKEEPING
+        ]
+        if position in streamed:
+            index.streamed += leaves
+        else:
+            for leaf in leaves:
+                _add(index, leaf)
+    if pieces:
+        values = [one.value for one in sorted(pieces, key=lambda one: one.position)]
+        index.chunks.append(Leaf(values, "events", ((), "events"), "response", span.span_id))
+    return index
+
+
+def _add_attribute(index: TraceIndex, leaf: Leaf) -> None:
+    """Add an attribute; of outputs that are a long list of pieces of a stream only that they are there."""
+    value = leaf.value
+    if leaf.key == "mlflow.spanOutputs" and isinstance(value, list):
+        index.chunks.append(leaf)
+        if len(value) > _FEW_CHUNKS and is_piece(value[0]) and is_piece(value[-1]):
+            index.streamed.append(leaf)
+            return
+    _add(index, leaf)
+
+
+def index_trace_level(trace: StoredTrace) -> TraceIndex:
+    """Index a trace's metadata and tags, those of MLflow and of this project left out."""
+    index = TraceIndex()
+    for kind, entries in (("metadata", trace.metadata), ("tag", trace.tags)):
+        for key, text in entries.items():
+            if not key.startswith(_OWN_KEYS):
+                _add(index, Leaf(text, key, ((), f"{kind} {key}"), "either", None))
     return index
 
 
@@ -236,13 +340,13 @@ def names(*keys: str) -> frozenset[str]:
 
 
 def contents_of(answer: Any) -> list[Any] | None:
-    """The contents of a chat completion's choices; ``None`` if it is none."""
+    """The contents of an answer's choices: a chat completion's or a response object's; ``None`` if it is none."""
     messages = _choice_messages(answer)
     return None if messages is None else [message.get("content") for message in messages]
 
 
 def calls_of(answer: Any) -> list[Any] | None:
-    """The tool calls of a chat completion's choices; ``None`` if it is none or has no tool calls."""
+    """The tool calls of an answer's choices; ``None`` if it is none or has no tool calls."""
     messages = _choice_messages(answer)
     if messages is None or not any(message.get("tool_calls") for message in messages):
         return None
@@ -259,11 +363,35 @@ def choices_of(answer: Any) -> list[dict[str, Any]] | None:
     return choices
 
 
+def refusals_of(answer: Any) -> list[Any] | None:
+    """The refusals in an answer's choices; ``None`` if it is none or nothing was refused."""
+    messages = _choice_messages(answer)
+    refusals = [message.get("refusal") for message in messages or ()]
+    return refusals if any(one is not None for one in refusals) else None
+
+
+def output_items_of(answer: Any) -> list[dict[str, Any]] | None:
+    """The output items of a response object of the Responses API; ``None`` if it is none."""
+    output = answer.get("output") if isinstance(answer, dict) else None
+    if not isinstance(output, list) or not all(isinstance(one, dict) and "type" in one for one in output):
+        return None
+    return output
+
+
 def _choice_messages(answer: Any) -> list[dict[str, Any]] | None:
     choices = choices_of(answer)
-    if choices is None or not all(isinstance(one.get("message"), dict) for one in choices):
+    if choices is not None:
+        messages = [choice.get("message") for choice in choices]
+        return [one for one in messages if isinstance(one, dict)] if all(map(_is_object, messages)) else None
+    items = output_items_of(answer)
+    if not items:
         return None
-    return [choice["message"] for choice in choices]
+    choice = responses.choice_of(items)
+    return [{"content": choice.content, "tool_calls": list(choice.tool_calls), "refusal": choice.refusal}]
+
+
+def _is_object(value: Any) -> bool:
+    return isinstance(value, dict)
 
 
 def _opposite(one: Side, other: Side) -> bool:
@@ -278,26 +406,17 @@ def _side(attribute: str) -> Side:
     return "either"
 
 
-def _add_span(index: TraceIndex, span: StoredSpan) -> None:
-    for name, value in span.attributes.items():
-        if name not in _BOOKKEEPING:
-            _add(index, Leaf(value, name, ((), name), _side(name), span.span_id))
-            if name == "mlflow.spanOutputs" and isinstance(value, list):
-                index.chunks.append(Leaf(value, name, ((), name), "response", span.span_id))
-    if span.status_message:
-        key = "status_message"
-        _add(index, Leaf(span.status_message, key, ((), key), "response", span.span_id))
-    pieces: list[Any] = []
-    for position, event in enumerate(span.events):
-        side: Side = "request" if event.name in ("gen_ai.user.message", "gen_ai.system.message") else "response"
-        path = ((), f"events[{position}] {event.name}")
-        for name, value in event.attributes.items():
-            if name not in _BOOKKEEPING:
-                _add(index, Leaf(value, name, (path, name), side, span.span_id))
-        if is_chunk_event(event):
-            pieces.append(chunk_value(event))
-    if pieces:
-        index.chunks.append(Leaf(pieces, "events", ((), "events"), "response", span.span_id))
+def _forms(value: Any) -> tuple[str, ...]:
+    """How a value may be written in a JSON text."""
+    if isinstance(value, str):
+        return (value, json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1])
+    if isinstance(value, tuple):
+        return ("true" if value[1] else "false",)
+    return (str(value),)
+
+
+def _dumped(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 def _add(index: TraceIndex, whole: Leaf) -> None:
@@ -315,7 +434,7 @@ def _add(index: TraceIndex, whole: Leaf) -> None:
         leaf = new(Leaf, (value, key, path, side, span_id))
         if isinstance(value, str):
             scalars[value].append(leaf)
-            if value[:1] in _JSON_BEGINS and (inner := _decoded(value)) is not value:
+            if (inner := compare.decoded(value)) is not value:
                 stack.append((inner, key, path))
         elif isinstance(value, dict):
             nodes.append(leaf)
@@ -327,21 +446,14 @@ def _add(index: TraceIndex, whole: Leaf) -> None:
             scalars[compare.canonical(value)].append(leaf)
 
 
-def _decoded(value: Any) -> Any:
-    """The object or list that a text holds as JSON; anything else as it is."""
-    if isinstance(value, str) and value[:1] in _JSON_BEGINS:
-        try:
-            return orjson.loads(value)
-        except ValueError:
-            return value
-    return value
-
-
 def _merged(chunks: list[Any]) -> dict[str, Any]:
-    return merge_chunks(payload for chunk in chunks if isinstance(payload := unwrapped(chunk), dict))
+    payloads = [payload for chunk in chunks if isinstance(payload := unwrapped(chunk), dict)]
+    if any(str(one.get("type")).startswith(responses.EVENT_PREFIX) for one in payloads):
+        return responses.merge_events(payloads)
+    return merge_chunks(payloads)
 
 
-def _chunk_text(chunk: Any) -> str:
+def piece_text(chunk: Any) -> str:
     """The text of one piece of a stream: itself, a delta's content, or a message's."""
     chunk = unwrapped(chunk)
     if isinstance(chunk, str):
@@ -352,5 +464,7 @@ def _chunk_text(chunk: Any) -> str:
     if choices is not None:
         delta = choices[0].get("delta")
         chunk = delta if isinstance(delta, dict) else {}
+    if str(chunk.get("type")).startswith(responses.EVENT_PREFIX):
+        chunk = {"text": chunk.get("delta")} if chunk.get("type") == "response.output_text.delta" else {}
     text = next((chunk[key] for key in ("content", "text", "token") if isinstance(chunk.get(key), str)), "")
     return str(text)

@@ -1,86 +1,97 @@
 """What one call's exchanges prove: the ground truth that its trace is held against.
 
-Understands chat completions, single answers and streams, in the OpenAI and the Mistral wire
-format. Nothing here raises on bad wire text: what cannot be read is kept as ``malformed``.
+``ENDPOINTS`` is the table of what can be read: an endpoint is a row with its readers. Nothing here
+raises on bad wire text: what cannot be read is kept as ``malformed``.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import orjson
+
+from harness.completeness import chat, embeddings, responses
+from harness.completeness.answers import WireError, WireResponse, text
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from harness.records import Exchange
 
-CHAT_PATH_ENDING = "/chat/completions"
-_NOT_PARAMETERS = frozenset({"model", "messages", "stream", "tools"})
 _DONE = "[DONE]"
-_CACHED_PATHS = (
-    ("prompt_tokens_details", "cached_tokens"),
-    ("prompt_token_details", "cached_tokens"),
-    ("num_cached_tokens",),
-)
-
-
-class WireChoice(NamedTuple):
-    """One choice of an answer; a stream's deltas are already merged.
-
-    Attributes:
-        number: The choice's index among the answer's choices.
-        content: Text, a list of content parts, or ``None`` where the answer has none.
-        tool_calls: Tool calls in the chat-completions form, arguments as they were sent.
-    """
-
-    number: int
-    content: Any
-    tool_calls: tuple[dict[str, Any], ...]
-    finish_reason: str | None
-    refusal: str | None
-
-
-class WireUsage(NamedTuple):
-    """Token counts; ``None`` where the wire shows none."""
-
-    input_tokens: int | None
-    output_tokens: int | None
-    total_tokens: int | None
-    cached_tokens: int | None
-    reasoning_tokens: int | None
-
-
-class WireResponse(NamedTuple):
-    """The answer of one exchange."""
-
-    model: str | None
-    response_id: str | None
-    choices: tuple[WireChoice, ...]
-    usage: WireUsage
-
-
-class WireError(NamedTuple):
-    """How an exchange failed, as far as the wire says it.
-
-    Attributes:
-        status_code: The HTTP status if it names an error; ``None`` for a stream that broke off.
-    """
-
-    status_code: int | None
-    type: str | None
-    message: str | None
-    code: str | None
+FIRST_ERROR_STATUS = 400
+RETRY_HEADER = "x-stainless-retry-count"
+"""OpenAI's SDK numbers a request's attempts from 0 in this header."""
 
 
 @dataclass(frozen=True)
-class WireCall:
-    """All exchanges of one call, seen from the last one.
+class Endpoint:
+    """One row: an endpoint of a model provider and how its wire is read.
 
     Attributes:
+        name: As facts refer to it.
+        ending: How its paths end, in lower case.
+        operation: OpenTelemetry's name for the operation.
+        not_parameters: Keys of the request that are facts of their own.
+        read_response: Reads a whole answer; ``None`` if the payload is none.
+        merge: Puts the events of a stream together into one answer.
+        has_content: Whether a streamed event brings content.
+    """
+
+    name: str
+    ending: str
+    operation: str
+    not_parameters: frozenset[str]
+    read_response: Callable[[dict[str, Any]], WireResponse | None]
+    merge: Callable[[Iterable[dict[str, Any]]], dict[str, Any]]
+    has_content: Callable[[dict[str, Any]], bool]
+
+
+ENDPOINTS = (
+    Endpoint(
+        name="chat",
+        ending="/chat/completions",
+        operation="chat",
+        not_parameters=frozenset({"model", "messages", "stream", "tools"}),
+        read_response=chat.read_response,
+        merge=chat.merge_chunks,
+        has_content=chat.has_content,
+    ),
+    Endpoint(
+        name="responses",
+        ending="/responses",
+        operation="chat",
+        not_parameters=frozenset({"model", "input", "instructions", "stream", "tools"}),
+        read_response=responses.read_response,
+        merge=responses.merge_events,
+        has_content=responses.has_content,
+    ),
+    Endpoint(
+        name="embeddings",
+        ending="/embeddings",
+        operation="embeddings",
+        not_parameters=frozenset({"model", "input"}),
+        read_response=embeddings.read_response,
+        merge=chat.merge_chunks,
+        has_content=chat.has_content,
+    ),
+)
+"""What is judged. Exchanges on any other path are named in a note."""
+
+
+@dataclass(frozen=True)
+class WireRequest:
+    """One request to a model with all its attempts, seen from the last one.
+
+    Attributes:
+        endpoint: Name of the endpoint; empty if the call reached no wire.
+        operation: OpenTelemetry's name for the operation.
         dialect: Wire format of the last exchange, ``None`` if the call reached no wire.
-        parameters: Every key of the request but ``model``, ``messages``, ``stream`` and
-            ``tools``, without nulls.
+        input: What the Responses API or an embeddings endpoint was given.
+        instructions: The Responses API's instructions.
+        parameters: Every key of the request that is no fact of its own, without nulls.
         attempts: Number of exchanges.
         status: HTTP status of the last exchange.
         completed: Whether the whole last answer went out.
@@ -91,176 +102,153 @@ class WireCall:
         last_byte_unix_ns: When the last exchange's last byte went out.
         first_chunk_unix_ns: When its first streamed event went out.
         first_content_unix_ns: When its first event with content or a tool call went out.
+        event_count: Events of the last exchange's stream, its end mark left out.
+        content_event_count: Those of them that bring content.
         malformed: Wire texts that could not be read.
-        other_paths: Paths of exchanges that are no chat completions and are not judged.
-        same_request: Whether every exchange asked the same.
+        attempt_times: For each attempt when its request had been read and when its last byte went out.
     """
 
-    dialect: str | None
-    model: str | None
-    messages: list[Any] | None
-    parameters: dict[str, Any]
-    tools: list[Any] | None
-    stream: bool
-    attempts: int
-    status: int | None
-    completed: bool
-    response: WireResponse | None
-    error: WireError | None
-    first_received_unix_ns: int | None
-    received_unix_ns: int | None
-    last_byte_unix_ns: int | None
-    first_chunk_unix_ns: int | None
-    first_content_unix_ns: int | None
-    malformed: tuple[str, ...]
+    endpoint: str = ""
+    operation: str = ""
+    dialect: str | None = None
+    model: str | None = None
+    messages: list[Any] | None = None
+    input: Any = None
+    instructions: Any = None
+    parameters: dict[str, Any] = field(default_factory=dict)
+    tools: list[Any] | None = None
+    stream: bool = False
+    attempts: int = 0
+    status: int | None = None
+    completed: bool = False
+    response: WireResponse | None = None
+    error: WireError | None = None
+    first_received_unix_ns: int | None = None
+    received_unix_ns: int | None = None
+    last_byte_unix_ns: int | None = None
+    first_chunk_unix_ns: int | None = None
+    first_content_unix_ns: int | None = None
+    event_count: int = 0
+    content_event_count: int = 0
+    malformed: tuple[str, ...] = ()
+    attempt_times: tuple[tuple[int, int | None], ...] = ()
+
+
+UNSEEN = WireRequest()
+"""A request that reached no wire."""
+
+
+class CallWire(NamedTuple):
+    """Everything that one call sent.
+
+    Attributes:
+        requests: Its requests to a model, by the time of their first attempt.
+        other_paths: Paths of exchanges that are on none of the endpoints and are not judged.
+    """
+
+    requests: tuple[WireRequest, ...]
     other_paths: tuple[str, ...]
-    same_request: bool
 
 
-def observe(exchanges: Sequence[Exchange]) -> WireCall:
+def observe_call(exchanges: Sequence[Exchange]) -> CallWire:
     """Read the exchanges of one call.
 
     Args:
         exchanges: In any order; none for a call that reached no wire.
     """
-    chats = sorted(
-        (one for one in exchanges if one.path.rstrip("/").endswith(CHAT_PATH_ENDING)),
-        key=lambda one: (one.received_ns, one.exchange_id),
-    )
-    others = tuple(sorted({one.path for one in exchanges} - {one.path for one in chats}))
-    if not chats:
-        return _unseen(others)
-    last = chats[-1]
+    judged = [one for one in exchanges if endpoint_of(one) is not None]
+    others = tuple(sorted({one.path for one in exchanges} - {one.path for one in judged}))
+    return CallWire(tuple(observe(attempts) for attempts in group_attempts(judged)), others)
+
+
+def endpoint_of(exchange: Exchange) -> Endpoint | None:
+    """The row that an exchange's path belongs to; query, fragment and case do not count."""
+    if exchange.method.upper() != "POST":
+        return None
+    path = "/" + exchange.path.lower().replace("%23", "#").split("#")[0].split("?")[0].strip("/")
+    return next((one for one in ENDPOINTS if path.endswith(one.ending)), None)
+
+
+def group_attempts(exchanges: Sequence[Exchange]) -> list[list[Exchange]]:
+    """Sort exchanges into requests: each a list of its attempts in their order.
+
+    An exchange is a further attempt if it asks the same (path and digest of the body) as one before it
+    that failed (an error status, or an answer that did not go out whole) and was over. One that was
+    answered well, or is still being answered, was not sent again: the same asked twice, or at the same
+    time, are two requests. Where the SDK numbers its attempts, 0 always begins a new request.
+    """
+    groups: list[list[Exchange]] = []
+    waiting: dict[tuple[str, str], list[list[Exchange]]] = {}
+    for one in sorted(exchanges, key=lambda exchange: (exchange.received_ns, exchange.exchange_id)):
+        key = (one.path, one.request_digest)
+        number = _retry_number(one)
+        known = [] if number == 0 else waiting.get(key, [])
+        group = next((group for group in known if _is_further(group, one, number)), None)
+        if group is None:
+            group = []
+            groups.append(group)
+            waiting.setdefault(key, []).append(group)
+        group.append(one)
+    return groups
+
+
+def _is_further(group: list[Exchange], one: Exchange, number: int | None) -> bool:
+    last = group[-1]
+    gave_no_status = last.status is None
+    failed = gave_no_status or not last.completed or (last.status or 0) >= FIRST_ERROR_STATUS
+    if not failed:
+        return False
+    # A client that gave up waiting is seen late by the server; its numbering is then the proof.
+    over = gave_no_status or last.last_byte_ns is None or last.last_byte_ns <= one.received_ns
+    return over or number is not None
+
+
+def _retry_number(exchange: Exchange) -> int | None:
+    for name, value in (exchange.request_headers or {}).items():
+        if name.lower() == RETRY_HEADER and value.isdigit():
+            return int(value)
+    return None
+
+
+def observe(attempts: Sequence[Exchange]) -> WireRequest:
+    """Read one request from its attempts, in any order; none give a request that reached no wire."""
+    if not attempts:
+        return UNSEEN
+    ordered = sorted(attempts, key=lambda one: (one.received_ns, one.exchange_id))
+    last = ordered[-1]
+    endpoint = endpoint_of(last)
+    if endpoint is None:
+        return UNSEEN
     malformed: list[str] = []
     request = _object(last.request_body, malformed)
-    answer = _read_answer(last, malformed)
+    answer = _read_answer(endpoint, last, malformed)
     messages, tools = request.get("messages"), request.get("tools")
-    return WireCall(
+    return WireRequest(
+        endpoint=endpoint.name,
+        operation=endpoint.operation,
         dialect=last.dialect,
-        model=_text(request.get("model")),
-        messages=messages if isinstance(messages, list) else None,
-        parameters={k: v for k, v in request.items() if k not in _NOT_PARAMETERS and v is not None},
-        tools=tools if isinstance(tools, list) and tools else None,
+        model=text(request.get("model")),
+        messages=messages if isinstance(messages, list) and endpoint.name == "chat" else None,
+        input=request.get("input") if "input" in endpoint.not_parameters else None,
+        instructions=request.get("instructions") if "instructions" in endpoint.not_parameters else None,
+        parameters={k: v for k, v in request.items() if k not in endpoint.not_parameters and v is not None},
+        tools=tools if isinstance(tools, list) and tools and "tools" in endpoint.not_parameters else None,
         stream=request.get("stream") is True,
-        attempts=len(chats),
+        attempts=len(ordered),
         status=last.status,
         completed=last.completed,
-        response=_response(answer.payload),
+        response=endpoint.read_response(answer.payload) if answer.payload else None,
         error=_error(last, answer.payload),
-        first_received_unix_ns=chats[0].received_unix_ns,
+        first_received_unix_ns=ordered[0].received_unix_ns,
         received_unix_ns=last.received_unix_ns,
         last_byte_unix_ns=_unix(last, last.last_byte_ns),
         first_chunk_unix_ns=_unix(last, answer.first_chunk_ns),
         first_content_unix_ns=_unix(last, answer.first_content_ns),
+        event_count=answer.events,
+        content_event_count=answer.content_events,
         malformed=tuple(malformed),
-        other_paths=others,
-        same_request=len({one.request_digest for one in chats}) == 1,
+        attempt_times=tuple((one.received_unix_ns, _unix(one, one.last_byte_ns)) for one in ordered),
     )
-
-
-def merge_chunks(payloads: Iterable[dict[str, Any]]) -> dict[str, Any]:
-    """Put the events of a streamed chat completion together into one answer.
-
-    Deltas are merged by choice index, tool call deltas by their index within the choice. Id and
-    model are the first that were shown; usage and finish reasons the last. Content that came in
-    parts (Mistral) stays a list of parts, adjoining text parts joined.
-
-    Args:
-        payloads: Decoded events in their order.
-
-    Returns:
-        A chat completion: ``id``, ``model``, ``choices``, ``usage``, and ``error`` if one of the
-        events was an error.
-    """
-    merged: dict[str, Any] = {"id": None, "model": None, "usage": None}
-    choices: dict[int, _Choice] = {}
-    for payload in payloads:
-        for key in ("id", "model"):
-            merged[key] = merged[key] if merged[key] is not None else payload.get(key)
-        for key in ("usage", "error"):
-            if payload.get(key) is not None:
-                merged[key] = payload[key]
-        for position, choice in enumerate(_dicts(payload.get("choices"))):
-            index = choice.get("index")
-            index = index if isinstance(index, int) else position
-            choices.setdefault(index, _Choice()).add(choice)
-    merged["choices"] = [choices[index].merged(index) for index in sorted(choices)]
-    return merged
-
-
-class _Choice:
-    """The growing answer of one choice of a stream."""
-
-    def __init__(self) -> None:
-        self._texts: list[str] = []
-        self._parts: list[dict[str, Any]] | None = None
-        self._refusals: list[str] = []
-        self._calls: dict[Any, dict[str, Any]] = {}
-        self._finish_reason: Any = None
-
-    def add(self, choice: dict[str, Any]) -> None:
-        if choice.get("finish_reason") is not None:
-            self._finish_reason = choice["finish_reason"]
-        delta = choice.get("delta")
-        if not isinstance(delta, dict):
-            return
-        self._add_content(delta.get("content"))
-        if isinstance(delta.get("refusal"), str):
-            self._refusals.append(delta["refusal"])
-        for call in _dicts(delta.get("tool_calls")):
-            self._add_call(call)
-
-    def _add_content(self, content: Any) -> None:
-        if isinstance(content, list):
-            if self._parts is None:
-                self._parts = [{"type": "text", "text": "".join(self._texts)}] if any(self._texts) else []
-            for part in _dicts(content):
-                self._add_part(part)
-        elif isinstance(content, str) and self._parts is not None and content:
-            self._add_part({"type": "text", "text": content})
-        elif isinstance(content, str):
-            self._texts.append(content)
-
-    def _add_part(self, part: dict[str, Any]) -> None:
-        parts = self._parts
-        if parts is None:
-            return
-        if parts and part.get("type") == parts[-1].get("type") == "text":
-            parts[-1] = {**parts[-1], "text": str(parts[-1].get("text", "")) + str(part.get("text", ""))}
-        else:
-            parts.append(part)
-
-    def _add_call(self, delta: dict[str, Any]) -> None:
-        key = delta.get("index")
-        identity = _text(delta.get("id"))
-        known = self._calls.get(key) if isinstance(key, int) else None
-        if not isinstance(key, int):
-            key = ("id", identity) if identity or not self._calls else list(self._calls)[-1]
-        elif known is not None and identity and known["id"] and known["id"] != identity:
-            # Some servers leave the index at 0 for every call; a new id then begins a new call.
-            key = ("id", identity)
-        call = self._calls.setdefault(key, {"id": None, "type": "function", "function": {"name": "", "arguments": ""}})
-        call["id"] = call["id"] or identity
-        function = delta.get("function")
-        if isinstance(function, dict):
-            call["function"]["name"] += _text(function.get("name")) or ""
-            arguments = function.get("arguments")
-            if isinstance(arguments, str) and isinstance(call["function"]["arguments"], str):
-                call["function"]["arguments"] += arguments
-            elif arguments is not None:
-                call["function"]["arguments"] = arguments
-
-    def merged(self, index: int) -> dict[str, Any]:
-        content: Any = self._parts if self._parts is not None else "".join(self._texts)
-        if not self._texts and self._parts is None:
-            content = None
-        message = {
-            "role": "assistant",
-            "content": content,
-            "tool_calls": list(self._calls.values()) or None,
-            "refusal": "".join(self._refusals) or None,
-        }
-        return {"index": index, "message": message, "finish_reason": self._finish_reason}
 
 
 def sse_events(data: str) -> Iterator[str]:
@@ -270,6 +258,9 @@ def sse_events(data: str) -> Iterator[str]:
     left out. Text in which no line is a ``data`` line comes back whole, unless it holds nothing
     but comments, names and ids.
     """
+    if data.startswith("data: ") and data.endswith("\n\n") and data.count("\n") == 2:
+        yield data[6:-2].rstrip("\r")
+        return
     for block in data.replace("\r\n", "\n").split("\n\n"):
         lines = block.split("\n")
         payload = [line[5:].removeprefix(" ") for line in lines if line.startswith("data:")]
@@ -281,124 +272,69 @@ def sse_events(data: str) -> Iterator[str]:
 
 class _Answer(NamedTuple):
     payload: dict[str, Any] | None
-    first_chunk_ns: int | None
-    first_content_ns: int | None
+    first_chunk_ns: int | None = None
+    first_content_ns: int | None = None
+    events: int = 0
+    content_events: int = 0
 
 
-def _read_answer(exchange: Exchange, malformed: list[str]) -> _Answer:
+def _read_answer(endpoint: Endpoint, exchange: Exchange, malformed: list[str]) -> _Answer:
     if exchange.chunks is None:
-        body = _object(exchange.response_body, malformed) if exchange.response_body else None
-        return _Answer(body, None, None)
+        return _Answer(_object(exchange.response_body, malformed) if exchange.response_body else None)
     payloads: list[dict[str, Any]] = []
     first_content_ns = None
+    events = content_events = 0
     for chunk in exchange.chunks:
-        for text in sse_events(chunk.data):
-            if text.strip() == _DONE:
+        for data in sse_events(chunk.data):
+            if data.strip() == _DONE:
                 continue
-            payload = _object(text, malformed)
-            if payload:
-                payloads.append(payload)
-            if first_content_ns is None and has_content(payload):
-                first_content_ns = chunk.sent_ns
+            events += 1
+            payload = _object(data, malformed)
+            if not payload:
+                continue
+            payloads.append(payload)
+            if endpoint.has_content(payload):
+                content_events += 1
+                first_content_ns = chunk.sent_ns if first_content_ns is None else first_content_ns
     first_chunk_ns = exchange.chunks[0].sent_ns if exchange.chunks else None
-    return _Answer(merge_chunks(payloads), first_chunk_ns, first_content_ns)
-
-
-def has_content(payload: dict[str, Any]) -> bool:
-    """Whether a streamed event brings content: text, a tool call or a refusal in any choice's delta."""
-    for choice in _dicts(payload.get("choices")):
-        delta = choice.get("delta")
-        if isinstance(delta, dict) and (delta.get("content") or delta.get("tool_calls") or delta.get("refusal")):
-            return True
-    return False
-
-
-def _response(payload: dict[str, Any] | None) -> WireResponse | None:
-    if not payload or not (payload.get("id") or payload.get("choices")):
-        return None
-    choices = []
-    for position, choice in enumerate(_dicts(payload.get("choices"))):
-        message = choice.get("message")
-        message = message if isinstance(message, dict) else {}
-        index = choice.get("index")
-        choices.append(
-            WireChoice(
-                number=index if isinstance(index, int) else position,
-                content=message.get("content"),
-                tool_calls=tuple(_dicts(message.get("tool_calls"))),
-                finish_reason=_text(choice.get("finish_reason")),
-                refusal=_text(message.get("refusal")),
-            )
-        )
-    choices.sort(key=lambda one: one.number)
-    return WireResponse(
-        model=_text(payload.get("model")),
-        response_id=_text(payload.get("id")),
-        choices=tuple(choices),
-        usage=_usage(payload.get("usage")),
-    )
-
-
-def _usage(usage: Any) -> WireUsage:
-    cached = next((count for path in _CACHED_PATHS if (count := _count(usage, *path)) is not None), None)
-    return WireUsage(
-        input_tokens=_count(usage, "prompt_tokens"),
-        output_tokens=_count(usage, "completion_tokens"),
-        total_tokens=_count(usage, "total_tokens"),
-        cached_tokens=cached,
-        reasoning_tokens=_count(usage, "completion_tokens_details", "reasoning_tokens"),
-    )
+    return _Answer(endpoint.merge(payloads), first_chunk_ns, first_content_ns, events, content_events)
 
 
 def _error(exchange: Exchange, payload: dict[str, Any] | None) -> WireError | None:
-    """Both error forms: OpenAI's ``{"error": {...}}`` and Mistral's flat object."""
-    status = exchange.status if exchange.status is not None and exchange.status >= 400 else None
-    nested = (payload or {}).get("error")
+    """All forms: ``{"error": {...}}``, Mistral's flat object, and an event in the middle of a stream.
+
+    A response object with an ``error`` of its own was answered well as far as HTTP and the SDK go.
+    """
+    status = exchange.status if exchange.status is not None and exchange.status >= FIRST_ERROR_STATUS else None
+    payload = payload or {}
+    nested = payload.get("stream_error")
+    if nested is None and payload.get("object") != "response":
+        nested = payload.get("error")
     if status is None and nested is None:
         return None if exchange.completed else WireError(None, None, None, None)
-    detail = nested if isinstance(nested, dict) else payload or {}
+    detail = nested if isinstance(nested, dict) else payload
     message = nested if isinstance(nested, str) else detail.get("message") or detail.get("detail")
     code = detail.get("code")
     return WireError(
         status_code=status,
-        type=_text(detail.get("type")),
-        message=_text(message),
+        type=text(detail.get("type")) if detail.get("type") != "error" else None,
+        message=text(message),
         code=str(code) if isinstance(code, (str, int)) and not isinstance(code, bool) else None,
     )
 
 
-def _unseen(other_paths: tuple[str, ...]) -> WireCall:
-    return WireCall(
-        dialect=None,
-        model=None,
-        messages=None,
-        parameters={},
-        tools=None,
-        stream=False,
-        attempts=0,
-        status=None,
-        completed=False,
-        response=None,
-        error=None,
-        first_received_unix_ns=None,
-        received_unix_ns=None,
-        last_byte_unix_ns=None,
-        first_chunk_unix_ns=None,
-        first_content_unix_ns=None,
-        malformed=(),
-        other_paths=other_paths,
-        same_request=True,
-    )
-
-
-def _object(text: str | None, malformed: list[str]) -> dict[str, Any]:
+def _object(data: str | None, malformed: list[str]) -> dict[str, Any]:
+    value: Any = None
     try:
-        value = json.loads(text or "")
+        value = orjson.loads(data or "")
     except ValueError:
-        value = None
+        try:  # what orjson refuses and SDKs read: NaN, lone surrogates
+            value = json.loads(data or "")
+        except (ValueError, RecursionError):
+            value = None
     if isinstance(value, dict):
         return value
-    malformed.append(text or "")
+    malformed.append(data or "")
     return {}
 
 
@@ -406,17 +342,3 @@ def _unix(exchange: Exchange, monotonic_ns: int | None) -> int | None:
     if monotonic_ns is None:
         return None
     return exchange.received_unix_ns + (monotonic_ns - exchange.received_ns)
-
-
-def _dicts(value: Any) -> list[dict[str, Any]]:
-    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
-
-
-def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) else None
-
-
-def _count(usage: Any, *path: str) -> int | None:
-    for key in path:
-        usage = usage.get(key) if isinstance(usage, dict) else None
-    return usage if isinstance(usage, int) and not isinstance(usage, bool) else None

@@ -1,4 +1,4 @@
-"""One cell: a completeness pass, a timing pass, and everything that is written about them.
+"""One cell: a completeness pass, a loss pass, a timing pass, and everything that is written about them.
 
 A job never imports an SDK and traces nothing. It spawns workers, steers them and collects
 records; the analyses read those records and nothing else.
@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 from harness.checks import endpoint_key
 from harness.config import DEFAULT_MODELS, DIALECTS, HarnessConfig
-from harness.errors import CellError, HarnessError, InputError, StoreError, UnattributedError
+from harness.errors import CellError, HarnessError, InputError, NotApplicableError, StoreError, UnattributedError
 from harness.experiment.analysis import analyse_cell
 from harness.experiment.arm import ArmProcess
+from harness.experiment.loss import SCENARIOS, LossPass, LossPlan, plain_samples
 from harness.experiment.timing import ArmPlan, TimingPass, TimingPlan
 from harness.gateway.process import Gateway
 from harness.gateway.settings import GatewayConfig
@@ -33,24 +34,34 @@ from harness.records import (
     CellRecord,
     CellRecords,
     Exchange,
+    NotApplicable,
     SentSample,
     StoredTrace,
     read_jsonl,
     write_cell,
 )
+from harness.scenarios import scenario_of
 from harness.tracing import STRATEGIES, strategy_label
+from harness.tracing.switches import expected_share, switch_environment
 from harness.tracking import CELL_TAG, KIND_TAG, SWEEP_TAG, Ending, Store, make_template
 from harness.urls import without_secrets
 from harness.worker import WORKER_NAME, WorkerSetup
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from harness.experiment.progress import Progress
     from harness.records import Block
     from harness.results import CellResult
 
-ENDINGS: dict[str, Ending] = {"ok": "FINISHED", "failed": "FAILED", "interrupted": "KILLED"}
+ENDINGS: dict[str, Ending] = {
+    "ok": "FINISHED",
+    "not applicable": "FINISHED",
+    "failed": "FAILED",
+    "interrupted": "KILLED",
+}
+REPEATABLE_ENDPOINTS = ("simulator", "replay")
+"""Kinds of endpoints that answer the same request of both arms alike."""
 _SECRET = re.compile("TOKEN|PASS|SECRET|KE[YK]|HEADERS|CREDENTIAL|USERNAME")
 _NOT_A_SWITCH = ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_RUN_ID")
 _PROVIDER_VARIABLE = re.compile(r"(OPENAI|MISTRAL|AZURE_OPENAI|LANGSMITH|LANGCHAIN)_(?!TRACING)|\w+_API_KEY$")
@@ -79,6 +90,8 @@ def run_cell(config: HarnessConfig, store: Store, progress: Progress) -> CellRes
     except KeyboardInterrupt as stop:
         interrupted = stop
         cell.status, cell.reason = "interrupted", "interrupted by the user"
+    except NotApplicableError as error:
+        cell.status, cell.reason = "not applicable", str(error)
     except HarnessError as error:
         cell.status, cell.reason = "failed", str(error)
         cell.is_input_error = isinstance(error, InputError)
@@ -111,7 +124,6 @@ def _write(cell: _Cell, store: Store, run_id: str, progress: Progress) -> CellRe
     result = analyse_cell(records, run_id)
     records = records._replace(cell=result.cell)
     store.log_cell(run_id, result, records, cell.prompts)
-    store.link_traces(run_id, records.traces)
     store.end_run(run_id, ENDINGS[result.cell.status])
     progress.cell_done(f"{result.cell.status}" + (f": {result.cell.reason}" if result.cell.reason else ""))
     return result
@@ -137,8 +149,10 @@ class _Cell:
         self.calls: list[Call] = []
         self.traces: tuple[StoredTrace, ...] = ()
         self.exchanges: tuple[Exchange, ...] = ()
+        self.losses: LossPass | None = None
         self.timing: TimingPass | None = None
         self.completeness_done = False
+        self.not_applicable: tuple[NotApplicable, ...] = ()
         self.told_forks = 0
         self.trouble: HarnessError | None = None
         self.api_key = endpoint_key(config)
@@ -152,7 +166,7 @@ class _Cell:
         return f"{provider.name}{backend} / {self.config.tracing.name}{' ' + style if style else ''}"
 
     def run(self) -> None:
-        """Both passes, with one gateway for the cell."""
+        """All passes, with one gateway for the cell."""
         with WorkFolder() as folder, contextlib.ExitStack() as ending:
             if self.config.measure.timing:
                 # Held from the start: another cell's imports would disturb a timing as much as its calls.
@@ -164,15 +178,28 @@ class _Cell:
             ending.callback(self._stop_and_read, gateway, exchanges)
             setup = self._setup(gateway)
             if self.config.measure.timing:
-                self.timing = TimingPass(self._timing_plan(setup, folder.path), self.progress)
-                ending.callback(self.timing.close)
-                self.timing.start_processes(self.config.measure.forks)
+                self._start_timing(setup, folder.path, ending)
             self._completeness_pass(setup, folder.path)
+            if self.status == "not applicable":
+                return
+            self._loss_pass(setup, folder.path)
             if self.timing is not None:
                 self.timing.run(self._precise_enough)
         if self.trouble is not None:
             raise self.trouble
         self._check_attribution()
+
+    def _start_timing(self, setup: WorkerSetup, folder: Path, ending: contextlib.ExitStack) -> None:
+        """Start the forks of the timing pass, over the samples that can be timed."""
+        timed = tuple(sample for sample in self.prompts.samples if scenario_of(sample).timed)
+        if len(timed) < len(self.prompts.samples):
+            names = sorted({one.scenario_name for one in self.prompts.samples if not scenario_of(one).timed})
+            self.progress.note(f"not timed: the scenarios {', '.join(names)}")
+        if not timed:
+            return
+        self.timing = TimingPass(self._timing_plan(setup.model_copy(update={"samples": timed}), folder), self.progress)
+        ending.callback(self.timing.close)
+        self.timing.start_processes(self.config.measure.forks)
 
     def _say_waiting(self) -> None:
         self.progress.note("another timing runs on this machine; waiting for it")
@@ -206,6 +233,10 @@ class _Cell:
             backend=config.provider.backend,
             model=config.provider.model or DEFAULT_MODELS[config.provider.backend],
             base_url=gateway.base_url(DIALECTS[config.provider.backend]),
+            refused_url=gateway.refused_url(DIALECTS[config.provider.backend]),
+            environment=switch_environment(config.tracing.export),
+            disabled=config.tracing.export.disabled,
+            expected_share=expected_share(config.tracing.export),
             api_key=PLACEHOLDER_KEY,
             timeout_s=config.endpoint.timeout_s,
             strategy_target=config.tracing.target,
@@ -218,12 +249,6 @@ class _Cell:
 
     def _timing_plan(self, setup: WorkerSetup, folder: Path) -> TimingPlan:
         tracing = self.config.tracing
-        shared = self.config.sweep.work_dir
-        # A launcher may have brought the job to a machine that does not have the sweep's folder.
-        template = (Path(shared) if shared and Path(shared).is_dir() else folder) / "template.db"
-        if not template.exists():
-            self.progress.stage("making a store to copy")
-            make_template(template)
         return TimingPlan(
             base=setup,
             arms={
@@ -234,10 +259,20 @@ class _Cell:
             },
             measure=self.config.measure,
             seed=self.config.seed,
-            template=template,
+            template=self._template(folder),
             folder=folder,
             hidden=self._hidden(),
         )
+
+    def _template(self, folder: Path) -> Path:
+        """A migrated store to copy, the same for all cells of a sweep."""
+        shared = self.config.sweep.work_dir
+        # A launcher may have brought the job to a machine that does not have the sweep's folder.
+        template = (Path(shared) if shared and Path(shared).is_dir() else folder) / "template.db"
+        if not template.exists():
+            self.progress.stage("making a store to copy")
+            make_template(template)
+        return template
 
     def _hidden(self) -> tuple[str, ...]:
         """Keys and addresses that an SDK would take from the environment: the gateway alone may have them."""
@@ -245,25 +280,67 @@ class _Cell:
         return (*own, *(name for name in os.environ if _PROVIDER_VARIABLE.match(name)))
 
     def _completeness_pass(self, setup: WorkerSetup, folder: Path) -> None:
-        with ArmProcess(setup, folder, self._hidden()) as worker:
+        with contextlib.ExitStack() as ending:
+            worker = ending.enter_context(ArmProcess(setup, folder, self._hidden()))
+            untraced = ending.enter_context(ArmProcess(self._untraced(setup), folder, self._hidden()))
             if self.timing is not None:
                 # All processes start together, but nothing else runs while traces are held against the wire.
                 self.timing.wait_until_ready()
             worker.wait_ready()
-            self.progress.stage("completeness", len(self.prompts.samples))
+            untraced.wait_ready()
             self.source = worker.ready["source"]
             self.expects_traces = worker.ready["expects_traces"]
-            worker.send("completeness")
-            while "call" in (answer := worker.receive(self.config.endpoint.timeout_s * 4 + 60)):
-                self.calls.append(Call.model_validate(answer["call"]))
-                self.progress.step()
+            self.not_applicable = tuple(map(NotApplicable.model_validate, worker.ready["not_applicable"]))
+            samples = len(self.prompts.samples) - len(self.not_applicable)
+            if not samples:
+                self.status, self.reason = "not applicable", self.not_applicable[0].reason
+                return
+            self.progress.stage("completeness", 2 * samples)
+            self.not_applicable = self._run_samples(worker)
+            if not self.calls:
+                self.status, self.reason = "not applicable", self.not_applicable[0].reason
+                return
             worker.ask("drain", timeout_s=self.config.measure.drain_timeout_s)
             worker.finish()
+            self._run_samples(untraced, [one.sample_id for one in self.not_applicable])
+            untraced.finish()
         self.traces = self.store.read_traces(WORKER_NAME.format(cell=self.cell_id))
         self.completeness_done = True
-        if self.calls and all(call.outcome == "error" for call in self.calls):
+        if self._is_unintended_failure():
             first = self.calls[0]
             raise CellError(f"every call failed, the first with {first.error_type}: {first.error_message}")
+
+    def _is_unintended_failure(self) -> bool:
+        """Whether nothing at all was answered, and neither a script nor a recording nor a scenario asks for that."""
+        if not self.calls or any(call.outcome != "error" for call in self.calls):
+            return False
+        samples = self.prompts.samples
+        asked_for = any(sample.script or sample.scenario_name == "refused" for sample in samples)
+        return not asked_for and self.config.endpoint.kind != "replay"
+
+    def _untraced(self, setup: WorkerSetup) -> WorkerSetup:
+        """The same application without tracing: what it gets is what it has to get with tracing."""
+        none = {"arm": "baseline", "strategy_target": STRATEGIES["none"], "style": "", "depth": ""}
+        return setup.model_copy(update={**none, "tracking_uri": None, "experiment": None})
+
+    def _run_samples(self, worker: ArmProcess, skipped: Sequence[str] = ()) -> tuple[NotApplicable, ...]:
+        """Run the samples in one process; gives those that it could not run."""
+        worker.send("completeness", skipped=list(skipped))
+        while "calls" in (answer := worker.receive(self.config.endpoint.timeout_s * 4 + 60)):
+            self.calls += map(Call.model_validate, answer["calls"])
+            self.progress.step()
+        return tuple(map(NotApplicable.model_validate, answer["not_applicable"]))
+
+    def _loss_pass(self, setup: WorkerSetup, folder: Path) -> None:
+        measure = self.config.measure
+        if not measure.losses:
+            return
+        if not plain_samples(setup.samples):
+            self.progress.note(f"no sample is of scenario {' or '.join(SCENARIOS)}; losses were not counted")
+            return
+        plan = LossPlan(setup, measure, self._template(folder), folder, self._hidden())
+        with LossPass(plan, self.progress) as self.losses:
+            self.losses.run()
 
     def _precise_enough(self) -> bool:
         result = analyse(self.records(), self.config.measure)
@@ -292,7 +369,7 @@ class _Cell:
 
         Raises:
             UnattributedError: If an exchange has no call id.
-            CellError: If a timed call that went well has no exchange.
+            CellError: If a call of another pass than completeness went well and has no exchange.
         """
         known = {exchange.call_id for exchange in self.exchanges}
         if None in known:
@@ -302,6 +379,11 @@ class _Cell:
         silent = sum(call_id not in known for block in blocks for call_id in self._timed_ids(block))
         if silent:
             raise CellError(f"{silent} timed calls went well, but no request of theirs reached the gateway")
+        silent = 0 if self.losses is None else len(set(self.losses.answered) - known)
+        if silent:
+            raise CellError(
+                f"{silent} calls of the loss pass went well, but none of their requests reached the gateway"
+            )
 
     def _timed_ids(self, block: Block) -> Iterator[str]:
         """The call ids of a block's calls that went well."""
@@ -320,6 +402,7 @@ class _Cell:
             traces=self.traces,
             blocks=() if timing is None else tuple(timing.blocks),
             arms=() if timing is None else tuple(timing.arms),
+            losses=() if self.losses is None else tuple(self.losses.losses),
             samples=tuple(
                 SentSample(sample_id=sample.id, fields=sample.model_dump(mode="json", exclude_defaults=True))
                 for sample in self.prompts.samples
@@ -341,6 +424,7 @@ class _Cell:
             seed=config.seed,
             strategy_source=self.source,
             expects_traces=self.expects_traces,
+            expected_share=expected_share(config.tracing.export),
             config=public_config(config),
             versions=package_versions(),
             machine=self.machine,
@@ -353,6 +437,8 @@ class _Cell:
             status=self.status,
             reason=None if self.reason is None else without_secrets(self.reason),
             input_error=self.is_input_error,
+            not_applicable=self.not_applicable,
+            compares_values=config.endpoint.kind in REPEATABLE_ENDPOINTS,
         )
 
 

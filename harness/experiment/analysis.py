@@ -43,6 +43,7 @@ def analyse_cell(records: CellRecords, run_id: str | None = None) -> CellResult:
         run_id=run_id,
         completeness=completeness,
         overhead=overhead,
+        losses=records.losses,
         rows=tuple(score_rows(records)),
         latencies=latencies(records) if overhead is not None else (),
     )
@@ -57,7 +58,7 @@ def measure_of(config: Mapping[str, Any]) -> MeasureConfig:
 def score_rows(records: CellRecords) -> Iterable[RowScore]:
     """One row a call of the completeness pass, scored against the expected answer where there is one."""
     trace_of = {trace.call_id: trace.trace_id for trace in reversed(records.traces) if trace.call_id is not None}
-    for call in records.calls:
+    for call in records.calls_of("strategy"):
         yield RowScore(
             sample_id=call.sample_id,
             prompt=call.prompt,

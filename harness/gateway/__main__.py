@@ -1,7 +1,7 @@
 """The gateway's process: configuration in on standard input, one line out, then HTTP.
 
 The first line of standard input is a ``GatewayConfig`` as JSON; the end of standard input ends the
-gateway. Standard output carries one JSON line: ``{"port", "pid"}`` once it listens, or
+gateway. Standard output carries one JSON line: ``{"port", "pid", "refused_port"}`` once it listens, or
 ``{"error", "type"}`` with exit status 2.
 """
 
@@ -31,11 +31,13 @@ def main() -> int:
         # Opened once before, so that a file that cannot be written is a bad start and not a late surprise.
         config.records_path.open("wb").close()
         listener = bind()
+        # Bound and never listened at: the kernel refuses connections, and nobody else can take the port.
+        refusing = bind()
     except (InputError, ValidationError, OSError) as error:
         say({"error": _sentence(error), "type": type(error).__name__})
         return EXIT_BAD_INPUT
     try:
-        serve(config, listener)
+        serve(config, listener, refusing)
     except InputError as error:
         say({"error": str(error), "type": type(error).__name__})
         return EXIT_BAD_INPUT

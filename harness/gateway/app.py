@@ -9,18 +9,14 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 
 from harness.gateway.backends import ClientGoneError, refuse
-from harness.gateway.requests import RefusedError
+from harness.gateway.endpoints import ENDPOINTS
+from harness.gateway.refusals import RefusedError
 from harness.gateway.wires import WIRES
 
 if TYPE_CHECKING:
     from harness.gateway.backends import Backend
     from harness.gateway.recorder import Capture, Receive, Recorder, Scope, Send
     from harness.records import Dialect
-
-_CHAT = "/v1/chat/completions"
-# Mistral's SDK asks for "...completions#stream". Its HTTP client drops the fragment, and so does
-# the server's parser; a client that escapes the sign instead ends up with it in the path.
-_CHAT_PATHS = (_CHAT, f"{_CHAT}#stream")
 
 
 def make_app(backend: Backend, recorder: Recorder, *, every_path: bool = False) -> Starlette:
@@ -31,22 +27,23 @@ def make_app(backend: Backend, recorder: Recorder, *, every_path: bool = False) 
     Endpoints are plain ASGI applications: Starlette's request and response classes would cost
     more than the rest of the gateway.
     """
-    chat = [
-        Route(f"/{dialect}{path}", _Chat(dialect, f"/{dialect}", backend, recorder), methods=["POST"])
-        for dialect in WIRES
-        for path in _CHAT_PATHS
+    served = [
+        Route(f"/{dialect}{path}", _Served(dialect, f"/{dialect}", backend, recorder), methods=["POST"])
+        for endpoint in ENDPOINTS
+        for dialect in endpoint.dialects
+        for path in endpoint.paths
     ]
     elsewhere = [
         Route(
             f"/{dialect}/{{rest:path}}",
-            _Chat(dialect, f"/{dialect}", backend, recorder)
+            _Served(dialect, f"/{dialect}", backend, recorder)
             if every_path
             else _NoRoute(dialect, f"/{dialect}", recorder),
         )
         for dialect in WIRES
     ]
     # A path without a dialect belongs to no wire format; OpenAI's error is the one most clients read.
-    return Starlette(routes=[*chat, *elsewhere, Route("/{rest:path}", _NoRoute("openai", "", recorder))])
+    return Starlette(routes=[*served, *elsewhere, Route("/{rest:path}", _NoRoute("openai", "", recorder))])
 
 
 class _Endpoint:
@@ -86,8 +83,8 @@ class _Endpoint:
         return (path + b"?" + query if query else path).decode("latin-1")[self._prefix_length :]
 
 
-class _Chat(_Endpoint):
-    """What the backend answers: chat completions, or whatever was recorded."""
+class _Served(_Endpoint):
+    """What the backend answers: what an endpoint serves, or whatever was recorded."""
 
     def __init__(self, dialect: Dialect, prefix: str, backend: Backend, recorder: Recorder) -> None:
         super().__init__(dialect, prefix, recorder)

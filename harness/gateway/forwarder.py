@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 import httpx
 
 from harness.gateway.backends import ClientGoneError, refuse, until_gone
-from harness.gateway.requests import RefusedError
-from harness.gateway.wires import DONE
+from harness.gateway.refusals import RefusedError
+from harness.gateway.template import DONE
 from harness.records import CALL_ID_HEADER
 
 if TYPE_CHECKING:
@@ -39,6 +39,8 @@ _HOP_BY_HOP = frozenset(
 _NOT_SENT = _HOP_BY_HOP | {b"host", b"content-length", b"authorization", b"accept-encoding", b"expect"}
 # httpx hands over decoded bytes, and the gateway's own server frames them.
 _NOT_RETURNED = _HOP_BY_HOP | {b"content-length", b"content-encoding"}
+_LAST_EVENTS = tuple(b"event: response.%s" % status for status in (b"completed", b"incomplete", b"failed"))
+"""How streams of the Responses API end, which have no closing mark."""
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 _CONNECT_TIMEOUT_S = 10.0
 
@@ -134,8 +136,11 @@ class Forwarder:
 
 def _is_over(capture: Capture) -> bool:
     """Whether a stream's last event went out: SDKs close the connection then, and wait for no end."""
-    last = b"".join(data for _, data in (capture.writes or [])[-2:])
-    return last.rstrip().endswith(DONE.rstrip())
+    last = b"".join(data for _, data in (capture.writes or [])[-2:]).rstrip()
+    if last.endswith(DONE.rstrip()):
+        return True
+    event, _, data = last.rpartition(b"\n")
+    return event.endswith(_LAST_EVENTS) and data.endswith(b"}")
 
 
 def _lowered(headers: list[tuple[bytes, bytes]]) -> Headers:

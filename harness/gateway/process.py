@@ -30,16 +30,20 @@ class Gateway:
 
     Attributes:
         port: Where it listens on 127.0.0.1.
+        refused_port: A port of 127.0.0.1 on which connections are refused as long as it runs.
         pid: Its process id.
     """
 
-    def __init__(self, process: subprocess.Popen[bytes], log: Any, port: int, pid: int, stop_timeout_s: float) -> None:
+    def __init__(
+        self, process: subprocess.Popen[bytes], log: Any, answer: dict[str, Any], stop_timeout_s: float
+    ) -> None:
         self._process = process
         self._log = log
         self._stop_timeout_s = stop_timeout_s
         self._stopped = False
-        self.port = port
-        self.pid = pid
+        self.port: int = answer["port"]
+        self.refused_port: int = answer["refused_port"]
+        self.pid: int = answer["pid"]
 
     @classmethod
     def start(cls, config: GatewayConfig, *, cpus: tuple[int, ...] = ()) -> Gateway:
@@ -74,11 +78,15 @@ class Gateway:
             end(process)
             _close(process, log)
             raise
-        return cls(process, log, answer["port"], answer["pid"], config.grace_s + _STOP_MARGIN_S)
+        return cls(process, log, answer, config.grace_s + _STOP_MARGIN_S)
 
     def base_url(self, dialect: Dialect) -> str:
         """Where clients of this dialect are pointed at, without a version path."""
         return f"http://127.0.0.1:{self.port}/{dialect}"
+
+    def refused_url(self, dialect: Dialect) -> str:
+        """A base URL of the same form at which connections are refused."""
+        return f"http://127.0.0.1:{self.refused_port}/{dialect}"
 
     def alive(self) -> bool:
         """Whether the process runs."""

@@ -108,6 +108,13 @@ class Capture:
         await send({"type": "http.response.body", "body": body})
         self.completed = True
 
+    async def answer_in_part(self, send: Send, status: int, headers: Headers, part: bytes) -> None:
+        """Send the beginning of a single answer; the server closes the connection when nothing follows."""
+        await self.begin(send, status, headers)
+        self.single = part
+        self.last_byte_ns = perf_counter_ns()
+        await send({"type": "http.response.body", "body": part, "more_body": True})
+
     async def write(self, send: Send, data: bytes) -> None:
         """Send a piece of a stream."""
         if self.writes is None:
@@ -127,7 +134,7 @@ class Capture:
 
 
 class _Timed(NamedTuple):
-    """What the timing pass keeps of an exchange: numbers and short texts only."""
+    """What the timing and the loss pass keep of an exchange: numbers and short texts only."""
 
     exchange_id: int
     call_id: str
@@ -187,7 +194,7 @@ class Recorder:
 
     def finish(self, capture: Capture) -> None:
         """Take over an exchange that has ended."""
-        timed = capture.call is not None and capture.call.phase == "timing"
+        timed = capture.call is not None and capture.call.phase != "completeness"
         self._waiting.append(_reduce(capture) if timed else capture)
         loop = asyncio.get_running_loop()
         self._last_end_s = loop.time()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from harness.gateway.backends import ClientGoneError, refuse, until_gone
 from harness.gateway.latency import planned_waits_ns, wait_until
-from harness.gateway.requests import RefusedError
+from harness.gateway.refusals import RefusedError
 from harness.recordings import NotRecordedError, Shelf, load_recordings
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""Chat requests as the simulator understands them, and refused as the real endpoints refuse them."""
+"""Requests as the simulator understands them, and refused as the real endpoints refuse them."""
 
 from __future__ import annotations
 
@@ -7,120 +7,106 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import orjson
 
 from harness.gateway.models import MISSING_MODEL_PREFIX
+from harness.gateway.refusals import refusing
 
 if TYPE_CHECKING:
+    from harness.gateway.refusals import Refusing
+    from harness.gateway.tools import Tool
     from harness.records import Dialect
 
-_MOST_CHOICES = 128
+_NUMBER = (int, float)
+_COMMON_TYPES: dict[str, tuple[type, ...]] = {
+    "stream": (bool,),
+    "temperature": _NUMBER,
+    "top_p": _NUMBER,
+    "tools": (list,),
+    "tool_choice": (str, dict),
+    "parallel_tool_calls": (bool,),
+    "metadata": (dict,),
+}
+CHAT_TYPES: dict[str, tuple[type, ...]] = {
+    **_COMMON_TYPES,
+    "stream_options": (dict,),
+    "response_format": (dict,),
+    "presence_penalty": _NUMBER,
+    "frequency_penalty": _NUMBER,
+    "seed": (int,),
+    "random_seed": (int,),
+    "user": (str,),
+}
+RESPONSES_TYPES: dict[str, tuple[type, ...]] = {
+    **_COMMON_TYPES,
+    "instructions": (str,),
+    "text": (dict,),
+    "reasoning": (dict,),
+    "stream_options": (dict,),
+    "previous_response_id": (str,),
+    "store": (bool,),
+    "include": (list,),
+}
+EMBEDDINGS_TYPES: dict[str, tuple[type, ...]] = {"encoding_format": (str,), "user": (str,)}
 
 
-class RefusedError(Exception):
-    """A request that gets an error for an answer; the fields are those of both dialects' errors."""
-
-    def __init__(
-        self,
-        status: int,
-        message: Any,
-        *,
-        kind: str = "invalid_request_error",
-        param: str | None = None,
-        code: str | None = None,
-    ) -> None:
-        super().__init__(message)
-        self.status = status
-        self.message = message
-        self.kind = kind
-        self.param = param
-        self.code = code
-
-
-class ChatRequest(NamedTuple):
-    """What the simulator reads in a chat request.
+class Request(NamedTuple):
+    """What the simulator reads in a request for text, whatever its form was.
 
     Attributes:
-        max_tokens: From ``max_tokens`` or ``max_completion_tokens``; ``None`` without a limit.
+        document: The whole body.
+        choices: How many answers are asked for.
+        max_tokens: The limit on an answer's tokens; ``None`` without one.
+        stop: Texts before which an answer ends.
+        prompt_tokens: Tokens of messages and tools.
+        tools: Tools that may be called.
+        forced: Those of them of which one has to be called.
+        named: Whether the tool that has to be called was named.
+        schema: What the text has to be valid against; ``None`` if it may be any text.
+        after_tool: Whether the last message is the result of a tool.
         include_usage: Whether OpenAI's ``stream_options.include_usage`` was asked for.
     """
 
+    document: dict[str, Any]
     model: str
-    messages: list[dict[str, Any]]
-    tools: list[Any] | None
     stream: bool
-    include_usage: bool
     choices: int
     max_tokens: int | None
     stop: tuple[str, ...]
+    prompt_tokens: int
+    tools: tuple[Tool, ...]
+    forced: tuple[Tool, ...]
+    named: bool
+    schema: Any
+    after_tool: bool
+    include_usage: bool
 
 
-def read_request(dialect: Dialect, body: bytes) -> ChatRequest:
-    """Read a request's body.
+def read_document(
+    dialect: Dialect, body: bytes, needed: tuple[str, ...], types: dict[str, tuple[type, ...]]
+) -> tuple[dict[str, Any], Refusing]:
+    """Read a body as far as all endpoints of a dialect do, and say how that dialect refuses.
 
     Raises:
-        RefusedError: As the dialect's endpoint would: not JSON, no model, no messages, a model
-            that does not exist, or a parameter of the wrong type.
+        RefusedError: As the dialect's endpoint would: not JSON, no model, another field missing, a
+            model that does not exist, or a parameter of the wrong type.
     """
-    document = _READERS[dialect](body)
-    stream_options = document.get("stream_options")
-    return ChatRequest(
-        model=document["model"],
-        messages=document["messages"],
-        tools=document.get("tools"),
-        stream=document.get("stream") is True,
-        include_usage=isinstance(stream_options, dict) and stream_options.get("include_usage") is True,
-        choices=_integer(document, "n", _MOST_CHOICES) or 1,
-        max_tokens=_integer(document, "max_completion_tokens") or _integer(document, "max_tokens"),
-        stop=_stop(document.get("stop")),
-    )
-
-
-def _read_openai(body: bytes) -> dict[str, Any]:
+    refuse = refusing(dialect)
     document = _json_object(body)
     if document is None:
-        raise RefusedError(400, "We could not parse the JSON body of your request: a JSON object was expected.")
-    if not isinstance(document.get("model"), str) or not document["model"]:
-        raise RefusedError(400, "you must provide a model parameter")
-    if document["model"].startswith(MISSING_MODEL_PREFIX):
-        raise RefusedError(
-            404,
-            f"The model `{document['model']}` does not exist or you do not have access to it.",
-            code="model_not_found",
-        )
-    if "messages" not in document:
-        raise RefusedError(
-            400, "Missing required parameter: 'messages'.", param="messages", code="missing_required_parameter"
-        )
-    if not _is_messages(document["messages"]):
-        raise RefusedError(
-            400,
-            "Invalid type for 'messages': expected an array of objects with at least one entry.",
-            param="messages",
-            code="invalid_type",
-        )
-    return document
-
-
-def _read_mistral(body: bytes) -> dict[str, Any]:
-    document = _json_object(body)
-    if document is None:
-        raise _unprocessable("json_invalid", ["body"], "JSON decode error")
-    for name in ("model", "messages"):
+        raise refuse.not_json()
+    model = document.get("model")
+    if model in (None, ""):
+        raise refuse.no_model()
+    if not isinstance(model, str):
+        raise refuse.wrong_type("model", (str,))
+    if model.startswith(MISSING_MODEL_PREFIX):
+        raise refuse.unknown_model(model, names_parameter=types is RESPONSES_TYPES)
+    for name in needed:
         if document.get(name) is None:
-            raise _unprocessable("missing", ["body", name], "Field required")
-    if not isinstance(document["model"], str):
-        raise _unprocessable("string_type", ["body", "model"], "Input should be a valid string")
-    if not _is_messages(document["messages"]):
-        raise _unprocessable("list_type", ["body", "messages"], "Input should be a valid list of messages")
-    if document["model"].startswith(MISSING_MODEL_PREFIX):
-        raise RefusedError(400, f"Invalid model: {document['model']}", kind="invalid_model", code="1500")
-    return document
-
-
-_READERS = {"openai": _read_openai, "mistral": _read_mistral}
-
-
-def _unprocessable(kind: str, place: list[str], message: str) -> RefusedError:
-    """Mistral's answer to a body that its schema does not allow: status 422 with a list of places."""
-    return RefusedError(422, {"detail": [{"type": kind, "loc": place, "msg": message, "input": None}]})
+            raise refuse.missing(name)
+    for name, kinds in types.items():
+        value = document.get(name)
+        if value is not None and not is_of(value, kinds):
+            raise refuse.wrong_type(name, kinds)
+    return document, refuse
 
 
 def _json_object(body: bytes) -> dict[str, Any] | None:
@@ -131,26 +117,47 @@ def _json_object(body: bytes) -> dict[str, Any] | None:
     return document if isinstance(document, dict) else None
 
 
-def _is_messages(value: object) -> bool:
-    return isinstance(value, list) and bool(value) and all(isinstance(message, dict) for message in value)
+def is_of(value: object, kinds: tuple[type, ...]) -> bool:
+    """Whether a JSON value is of one of these types; truth values are no numbers."""
+    return isinstance(value, kinds) and (bool in kinds or not isinstance(value, bool))
 
 
-def _integer(document: dict[str, Any], name: str, most: int | None = None) -> int | None:
+def read_integer(document: dict[str, Any], name: str, refuse: Refusing, most: int | None = None) -> int | None:
+    """A positive integer parameter, if it is there.
+
+    Raises:
+        RefusedError: If it is of another type or out of bounds.
+    """
     value = document.get(name)
     if value is None:
         return None
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise RefusedError(400, f"Invalid type for '{name}': expected an integer.", param=name, code="invalid_type")
+    if not is_of(value, (int,)):
+        raise refuse.wrong_type(name, (int,))
     if value < 1 or (most is not None and value > most):
         bounds = "at least 1" if most is None else f"from 1 to {most}"
-        raise RefusedError(400, f"Invalid '{name}': expected an integer {bounds}.", param=name, code="invalid_value")
-    return value
+        raise refuse.wrong_value(name, f"expected an integer {bounds}")
+    return int(value)
 
 
-def _stop(value: object) -> tuple[str, ...]:
+def read_stop(value: object, refuse: Refusing) -> tuple[str, ...]:
+    """The texts before which an answer is to end.
+
+    Raises:
+        RefusedError: If it is neither a text nor a list of texts.
+    """
     texts = [value] if isinstance(value, str) else value or []
     if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
-        raise RefusedError(
-            400, "Invalid type for 'stop': expected a string or an array of strings.", param="stop", code="invalid_type"
-        )
+        raise refuse.wrong_type("stop", (str, list))
     return tuple(text for text in texts if text)
+
+
+def check_content(content: object, place: str, refuse: Refusing) -> None:
+    """Refuse a message's content that is neither a text nor a list of parts.
+
+    Raises:
+        RefusedError: If it is neither.
+    """
+    if content is None or isinstance(content, str):
+        return
+    if not isinstance(content, list) or not all(isinstance(part, dict | str) for part in content):
+        raise refuse.wrong_type(f"{place}.content", (str, list))

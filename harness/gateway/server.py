@@ -93,9 +93,9 @@ async def run_server(server: Server, listener: socket.socket) -> None:
         await asyncio.wait(set(server.server_state.tasks), timeout=1)
 
 
-def announce(listener: socket.socket) -> None:
-    """Tell the parent where this process listens."""
-    say({"port": listener.getsockname()[1], "pid": os.getpid()})
+def announce(listener: socket.socket, **others: int) -> None:
+    """Tell the parent where this process listens, and other numbers that it is to know."""
+    say({"port": listener.getsockname()[1], "pid": os.getpid(), **others})
 
 
 def say(message: dict[str, object]) -> None:
@@ -111,22 +111,27 @@ def bind() -> socket.socket:
     return listener
 
 
-def serve(config: GatewayConfig, listener: socket.socket) -> None:
+def serve(config: GatewayConfig, listener: socket.socket, refusing: socket.socket) -> None:
     """Run a gateway until it is told to end.
+
+    Args:
+        config: What it is to do.
+        listener: Where it listens.
+        refusing: A bound socket at which nobody listens.
 
     Raises:
         EndpointError: If the recordings to answer from cannot be read; nothing was announced then.
         OSError: If records cannot be written.
     """
-    uvloop.run(_serve(config, listener))
+    uvloop.run(_serve(config, listener, refusing))
 
 
-async def _serve(config: GatewayConfig, listener: socket.socket) -> None:
+async def _serve(config: GatewayConfig, listener: socket.socket, refusing: socket.socket) -> None:
     backend = _backend(config)
     recorder = Recorder(config.records_path, config.api_key)
     server = Server(
         uvicorn_config(make_app(backend, recorder, every_path=config.kind == "replay"), config.grace_s),
-        listening=lambda: announce(listener),
+        listening=lambda: announce(listener, refused_port=refusing.getsockname()[1]),
     )
     recorder.on_failure = server.stop
     # What exists by now lives to the end: no collection has to look at it again.

@@ -1,9 +1,9 @@
 """The built-in endpoint: answers that are a pure function of the seed and the call.
 
 What an answer says depends on the seed, the sample and the request, so both arms, all forks and
-all repetitions get the same text. Its id and time of creation also depend on pass, fork, arm,
-repetition and attempt, so no two exchanges of a cell share an id, and two sweeps with one seed
-get the same ids.
+all repetitions get the same text. Its id and time of creation also depend on pass, fork,
+repetition, step and attempt, but not on the arm: with and without tracing an application is to
+get the same values. Two sweeps with one seed get the same ids.
 """
 
 from __future__ import annotations
@@ -13,21 +13,27 @@ from functools import lru_cache
 from hashlib import blake2b
 from typing import TYPE_CHECKING, NamedTuple
 
+import orjson
+
+from harness.gateway.content import Voice
+from harness.gateway.endpoints import CHAT
 from harness.gateway.latency import planned_waits_ns
-from harness.gateway.requests import ChatRequest, RefusedError, read_request
-from harness.gateway.tokens import pieces, prompt_tokens
-from harness.gateway.wires import WIRES, Choice, Content, Headers, SingleWire, StreamWire
-from harness.gateway.wording import seeded_text
+from harness.gateway.refusals import RefusedError, refusing
+from harness.gateway.script import UNSCRIPTED, Scripts, with_headers
+from harness.gateway.template import Single, Stream
+from harness.gateway.wires import WIRES, Headers
 
 if TYPE_CHECKING:
+    from harness.gateway.endpoints import Endpoint
     from harness.gateway.settings import GatewayConfig
     from harness.records import CallId, Dialect
+    from harness.scripts import ScriptedAnswer
 
 _PLANS_KEPT = 512
-_TEXTS_KEPT = 4096
 _LARGEST_PLANNED_BODY_BYTES = 1 << 16
-_EPOCH_S, _EPOCH_SPAN_S = 1_700_000_000, 1 << 25
-"""Answers are created at some second of the year that follows November 14, 2023."""
+_NS_PER_MS = 1_000_000
+_STREAM = (b"content-type", b"text/event-stream; charset=utf-8")
+_JSON = (b"content-type", b"application/json")
 
 
 class Answer(NamedTuple):
@@ -37,7 +43,9 @@ class Answer(NamedTuple):
         body: The body of a single answer or an error, ``None`` for a stream.
         rounds: The events of a stream, grouped by the wait that stands before them.
         waits_ns: Waits before the tokens: before a single answer all of them, in a stream one
-            before each round; empty for an error.
+            before each round; empty for an error without a delay.
+        cut_after: The connection is closed after so many bytes of a body or events of a stream, if
+            it has more than that.
     """
 
     status: int
@@ -45,6 +53,7 @@ class Answer(NamedTuple):
     body: bytes | None
     rounds: list[list[bytes]] | None
     waits_ns: tuple[int, ...]
+    cut_after: int | None = None
 
 
 class _Refusal(NamedTuple):
@@ -52,18 +61,15 @@ class _Refusal(NamedTuple):
     body: bytes
 
 
-class _Plan(NamedTuple):
-    """Everything about an answer that does not differ from call to call."""
-
-    wire: SingleWire | StreamWire
-    rounds: int
+_Plan = Single | Stream | _Refusal
+"""Everything about an answer that does not differ from call to call."""
 
 
 class Simulator:
-    """Answers chat requests without a network.
+    """Answers requests without a network.
 
-    An instance counts how often each call was attempted; other than that it has no state that
-    shows.
+    An instance counts how often each call was attempted, and how far each flow has come in its
+    sample's script; other than that it has no state that shows.
     """
 
     def __init__(self, config: GatewayConfig) -> None:
@@ -71,11 +77,11 @@ class Simulator:
         self._latency = config.latency
         self._samples = {sample.id: sample for sample in config.samples}
         self._attempts: Counter[str] = Counter()
+        self._scripts = Scripts()
         # A timing pass sends the same few bodies over and over.
         self._remembered_plan = lru_cache(_PLANS_KEPT)(self._plan)
-        self._remembered_text = lru_cache(_TEXTS_KEPT)(self._text)
 
-    def answer(self, dialect: Dialect, body: bytes, call: CallId | None) -> Answer:
+    def answer(self, dialect: Dialect, body: bytes, call: CallId | None, endpoint: Endpoint = CHAT) -> Answer:
         """Answer a request.
 
         Args:
@@ -83,73 +89,77 @@ class Simulator:
             body: The request's body.
             call: The call that it belongs to; without one, or with a sample that the prompt set
                 does not have, the answer is a function of the body.
+            endpoint: What was asked for.
         """
-        sample = call.sample if call is not None and call.sample in self._samples else _digest_name(body)
+        known = self._samples.get(call.sample) if call is not None else None
+        sample = _digest_name(body) if known is None else known.id
+        place = self._scripts.take(known, call)
+        entry = self._entry(sample, place)
         digest = self._digest(call, sample)
-        wire = WIRES[dialect]
         plan = (self._remembered_plan if len(body) <= _LARGEST_PLANNED_BODY_BYTES else self._plan)(
-            dialect, body, sample
+            endpoint, dialect, body, sample, place
         )
+        wire = WIRES[dialect]
         if isinstance(plan, _Refusal):
-            headers = wire.error_headers(digest, plan.status)
-            return Answer(plan.status, [*headers, _length(plan.body)], plan.body, None, ())
-        repetition = call.repetition if call is not None else 0
-        waits_ns = planned_waits_ns(self._latency, self._seed, sample, repetition, plan.rounds)
-        headers = wire.headers(
-            digest, sum(waits_ns[:1] if isinstance(plan.wire, StreamWire) else waits_ns) // 1_000_000
-        )
-        answer_id = wire.answer_id(digest)
-        created = b"%d" % (_EPOCH_S + int.from_bytes(digest[-4:]) % _EPOCH_SPAN_S)
-        if isinstance(plan.wire, StreamWire):
-            headers = [(b"content-type", b"text/event-stream; charset=utf-8"), *headers]
-            return Answer(200, headers, None, plan.wire.render(answer_id, created), waits_ns)
-        text = plan.wire.render(answer_id, created)
-        headers = [(b"content-type", b"application/json"), *headers, _length(text)]
-        return Answer(200, headers, text, None, waits_ns)
+            headers = [*wire.error_headers(digest, plan.status, limits=endpoint.always_limits), _length(plan.body)]
+            waits_ns: tuple[int, ...] = (round(entry.delay_ms * _NS_PER_MS),) if entry.delay_ms else ()
+            return Answer(plan.status, with_headers(headers, entry), plan.body, None, waits_ns, entry.cut_after)
+        waits_ns = self._waits_ns(plan, entry, sample, 0 if call is None else call.repetition)
+        if isinstance(plan, Stream):
+            headers = [_STREAM, *wire.headers(digest, waits_ns[0] // _NS_PER_MS, limits=endpoint.always_limits)]
+            rounds = plan.fill(digest)
+            return Answer(entry.status, with_headers(headers, entry), None, rounds, waits_ns, entry.cut_after)
+        text = plan.body.fill(digest)
+        headers = [_JSON, *wire.headers(digest, sum(waits_ns) // _NS_PER_MS, limits=True), _length(text)]
+        return Answer(entry.status, with_headers(headers, entry), text, None, waits_ns, entry.cut_after)
+
+    def _entry(self, sample: str, place: int) -> ScriptedAnswer:
+        return UNSCRIPTED if place < 0 else self._samples[sample].script[place]
+
+    def _waits_ns(self, plan: Single | Stream, entry: ScriptedAnswer, sample: str, repetition: int) -> tuple[int, ...]:
+        count = len(plan.sizes) if isinstance(plan, Stream) else plan.tokens
+        waits_ns = planned_waits_ns(self._latency, self._seed, sample, repetition, count)
+        if not entry.delay_ms and not entry.chunk_delay_ms:
+            return waits_ns
+        first_ns = waits_ns[0] + round(entry.delay_ms * _NS_PER_MS)
+        further_ns = round(entry.chunk_delay_ms * _NS_PER_MS) if isinstance(plan, Stream) else 0
+        return (first_ns, *(wait_ns + further_ns for wait_ns in waits_ns[1:]))
 
     def _digest(self, call: CallId | None, sample: str) -> bytes:
-        """32 bytes that belong to this attempt of this call alone, whatever the cell is called."""
+        """32 bytes of this attempt of this call, the same in both arms and whatever the cell is called."""
         if call is None:
-            name = f"{self._seed}/{sample}"
+            name = counted = f"{self._seed}/{sample}"
         else:
-            name = f"{self._seed}/{call.phase}/{call.fork}/{call.arm}/{call.repetition}/{call.sample}"
-        attempt = self._attempts[name]
-        self._attempts[name] = attempt + 1
+            name = f"{self._seed}/{call.phase}/{call.fork}/{call.repetition}/{call.sample}/{call.step}"
+            counted = str(call)
+        attempt = self._attempts[counted]
+        self._attempts[counted] = attempt + 1
         return blake2b(f"{name}/{attempt}".encode(), digest_size=32).digest()
 
-    def _plan(self, dialect: Dialect, body: bytes, sample: str) -> _Plan | _Refusal:
-        wire = WIRES[dialect]
-        try:
-            request = read_request(dialect, body)
-        except RefusedError as refused:
-            return _Refusal(refused.status, wire.error(refused))
-        content = self._content(request, sample)
-        rounds = max(1, *(len(choice.pieces) for choice in content.choices))
-        return _Plan(wire.stream(request, content) if request.stream else wire.single(request, content), rounds)
-
-    def _content(self, request: ChatRequest, sample: str) -> Content:
-        seed = f"{self._seed}/{sample}"
-        return Content(
-            choices=tuple(_choice(self._remembered_text(sample, index), request) for index in range(request.choices)),
-            prompt_tokens=prompt_tokens(request.messages, request.tools),
-            seed=seed,
-        )
-
-    def _text(self, sample: str, index: int) -> str:
-        """The sample's expected answer where it has one; further choices are always made up."""
+    def _plan(self, endpoint: Endpoint, dialect: Dialect, body: bytes, sample: str, place: int) -> _Plan:
+        entry = self._entry(sample, place)
         known = self._samples.get(sample)
-        if index == 0 and known is not None and known.expected is not None:
-            return known.expected
-        return seeded_text(f"{self._seed}/{sample}/{index}")
+        voice = Voice(f"{self._seed}/{sample}", None if known is None else known.expected, entry)
+        try:
+            if entry.status >= 400:
+                raise refusing(dialect).scripted(entry, _model(body))
+            return endpoint.answer(dialect, body, voice)
+        except RefusedError as refused:
+            text = WIRES[dialect].error(refused)
+            return _Refusal(refused.status, text[: len(text) // 2] if entry.malformed else text)
+        except orjson.JSONEncodeError:
+            # What can be read can be too deep to be written again.
+            unreadable = refusing(dialect).wrong_value("body", "it is nested too deeply")
+            return _Refusal(unreadable.status, WIRES[dialect].error(unreadable))
 
 
-def _choice(text: str, request: ChatRequest) -> Choice:
-    """Cut a text as the request wants it: before the first stop text, then after so many tokens."""
-    ends = [place for stop in request.stop if (place := text.find(stop)) >= 0]
-    parts = pieces(text[: min(ends)] if ends else text)
-    if request.max_tokens is not None and len(parts) > request.max_tokens:
-        return Choice(parts[: request.max_tokens], "length")
-    return Choice(parts, "stop")
+def _model(body: bytes) -> str:
+    """The model that a request names, for an error's text."""
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return ""
+    return str(document.get("model", "")) if isinstance(document, dict) else ""
 
 
 def _digest_name(body: bytes) -> str:

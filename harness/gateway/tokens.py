@@ -23,6 +23,8 @@ _PER_NAME = 1
 _OPENING = 3
 _PER_IMAGE = 85
 """What OpenAI counts for an image in low detail; the simulator looks at no image."""
+_PER_DETAILED_IMAGE = 765
+"""What OpenAI counts for one of 1024 x 1024 pixels in high detail: four tiles of 170 more."""
 
 
 def pieces(text: str) -> tuple[str, ...]:
@@ -55,9 +57,17 @@ def _content_tokens(content: object) -> int:
 
 
 def _part_tokens(part: object) -> int:
-    if isinstance(part, dict) and isinstance(part.get("text"), str):
-        return len(pieces(part["text"]))
-    return _PER_IMAGE
+    if isinstance(part, str):
+        return len(pieces(part))
+    if not isinstance(part, dict):
+        return 0
+    for name in ("text", "refusal"):
+        if isinstance(part.get(name), str):
+            return len(pieces(part[name]))
+    # Chat completions keep the detail beside the address, the Responses API beside the type.
+    image = part.get("image_url")
+    detail = image.get("detail") if isinstance(image, dict) else part.get("detail")
+    return _PER_DETAILED_IMAGE if detail == "high" else _PER_IMAGE
 
 
 def _json_tokens(value: object) -> int:

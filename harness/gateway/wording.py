@@ -77,6 +77,11 @@ def seeded_text(seed: str) -> str:
     return " ".join(_sentence(draw, end - start - 1) for start, end in pairwise(cuts))
 
 
+def seeded_words(draw: random.Random, count: int) -> str:
+    """So many words without a meaning."""
+    return " ".join(draw.choice(_NOUNS) for _ in range(count))
+
+
 def _sentence(draw: random.Random, word_count: int) -> str:
     words: list[str] = []
     while len(words) < word_count:

@@ -6,6 +6,7 @@ import inspect
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import ConfigError, unknown_option
+from harness.providers.completions import text_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
 
 OWN_FIELDS = frozenset({"model", "messages", "stream"})
 """What a sample says elsewhere, so it is never among its parameters."""
+
+DEFAULT_TIMEOUT_S = 0.25
+"""The short time-out of ``chat_timeout``, where a sample's options have no ``timeout_s``."""
 
 
 def accepted_by(method: Callable[..., Any]) -> frozenset[str]:
@@ -29,7 +33,7 @@ def translated(
     renamed: Mapping[str, str] | None = None,
     dropped: Collection[str] = (),
 ) -> dict[str, Any]:
-    """The sample's parameters under the names that an SDK takes.
+    """The sample's parameters, and its tools, under the names that an SDK takes.
 
     Args:
         sample: Parameters in OpenAI's names.
@@ -39,11 +43,15 @@ def translated(
         dropped: OpenAI's names that the SDK has no word for and does not need.
 
     Raises:
-        ConfigError: If the SDK takes no such parameter; the message lists those it takes.
+        ConfigError: If the SDK takes no such parameter; the message lists those it takes. Also if the
+            sample gives its tools twice.
     """
     names = dict(renamed or {})
     parameters: dict[str, Any] = {}
-    for name, value in sample.parameters.items():
+    if sample.tools and "tools" in sample.parameters:
+        raise ConfigError(f"sample {sample.id!r} gives 'tools' twice, as a field and among its parameters")
+    tools = {"tools": list(sample.tools)} if sample.tools else {}
+    for name, value in {**sample.parameters, **tools}.items():
         if name in dropped:
             continue
         own_name = names.get(name, name)
@@ -64,3 +72,55 @@ def require_backend(provider: str, backend: str, options: Collection[str]) -> No
     """
     if backend not in options:
         raise unknown_option("backend", backend, f"provider {provider}", options)
+
+
+def model_of(sample: Sample, default: str) -> str:
+    """The model that a sample asks for."""
+    return getattr(sample, "model", None) or default
+
+
+def embedding_model_of(sample: Sample, default: str) -> str:
+    """The embedding model that a sample asks for: its option ``model``, or its own model.
+
+    Raises:
+        ConfigError: If the option is no text.
+    """
+    model = sample.options.get("model") or model_of(sample, default)
+    if not isinstance(model, str):
+        raise ConfigError(f"option 'model' of sample {sample.id!r} is {model!r}, it must be a model's name")
+    return model
+
+
+def timeout_s_of(sample: Sample) -> float:
+    """The time-out that a sample asks for in its option ``timeout_s``, in seconds.
+
+    Raises:
+        ConfigError: If it is no number above 0.
+    """
+    timeout_s = sample.options.get("timeout_s", DEFAULT_TIMEOUT_S)
+    if isinstance(timeout_s, bool) or not isinstance(timeout_s, int | float) or timeout_s <= 0:
+        raise ConfigError(f"option 'timeout_s' of sample {sample.id!r} is {timeout_s!r}, it must be a number above 0")
+    return float(timeout_s)
+
+
+def user_texts(sample: Sample) -> list[str]:
+    """The texts of a sample's user messages, for embeddings.
+
+    Raises:
+        ConfigError: If it has none.
+    """
+    texts = [text_of(one.get("content")) for one in sample.messages if one["role"] == "user"]
+    filled = [text for text in texts if text]
+    if not filled:
+        raise ConfigError(f"sample {sample.id!r} has no text by 'user' to embed")
+    return filled
+
+
+def as_single(sample: Sample) -> Sample:
+    """The sample, not streamed, for an operation that never streams."""
+    return sample.model_copy(update={"stream": False}) if sample.stream else sample
+
+
+def as_streamed(sample: Sample) -> Sample:
+    """The sample, streamed, for an operation that always streams."""
+    return sample if sample.stream else sample.model_copy(update={"stream": True})

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+import asyncio
+import threading
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from weakref import WeakKeyDictionary
 
-from harness.providers.callid import attach_call_id
+from harness.providers.callid import attach_call_id, attach_call_id_async
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 KEEPALIVE_EXPIRY_S = 24 * 3600.0
 """How long an idle connection is kept. The SDKs' 5 s would make an arm connect anew after each rest."""
+
+T = TypeVar("T")
 
 
 def client_arguments() -> dict[str, Any]:
@@ -17,3 +25,35 @@ def client_arguments() -> dict[str, Any]:
     would be measured as part of the SDK.
     """
     return {"event_hooks": {"request": [attach_call_id]}, "trust_env": False}
+
+
+def async_client_arguments() -> dict[str, Any]:
+    """The same for an asynchronous client."""
+    return {"event_hooks": {"request": [attach_call_id_async]}, "trust_env": False}
+
+
+class PerLoop(Generic[T]):
+    """One value for each event loop, made on first use inside it.
+
+    An asynchronous client's connections belong to the loop that opened them, and most
+    applications, and most cells, never open one.
+    """
+
+    def __init__(self, make: Callable[[], T]) -> None:
+        self._make = make
+        self._values: WeakKeyDictionary[asyncio.AbstractEventLoop, T] = WeakKeyDictionary()
+        self._lock = threading.Lock()
+
+    def here(self) -> T:
+        """The running loop's value."""
+        loop = asyncio.get_running_loop()
+        with self._lock:
+            value = self._values.get(loop)
+            if value is None:
+                value = self._values[loop] = self._make()
+            return value
+
+    def taken(self) -> T | None:
+        """The running loop's value, which is given up; ``None`` if it was never made."""
+        with self._lock:
+            return self._values.pop(asyncio.get_running_loop(), None)

@@ -17,6 +17,8 @@ STRATEGIES: dict[str, str] = {
     "none": "harness.tracing.none:NoTracing",
     "manual": "harness.tracing.manual:ManualTracing",
     "autolog": "harness.tracing.autolog:Autolog",
+    "around": "harness.tracing.around:ManualAroundAutolog",
+    "both": "harness.tracing.both:BothAutologs",
 }
 
 T = TypeVar("T")

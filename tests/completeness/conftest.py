@@ -181,8 +181,10 @@ def scene(  # noqa: PLR0913 - each is one thing that scenes differ in
     return made
 
 
-def exchange(made: Scene, *, number: int = 0, failed: bool = False, begin_ms: float = 10) -> dict[str, Any]:
-    """One exchange of a scene, failed or good, 80 ms long."""
+def exchange(
+    made: Scene, *, number: int = 0, failed: bool = False, begin_ms: float = 10, length_ms: float = 80
+) -> dict[str, Any]:
+    """One exchange of a scene, failed or good."""
     body = json.dumps(made.request)
     one: dict[str, Any] = {
         "exchange_id": number,
@@ -196,7 +198,7 @@ def exchange(made: Scene, *, number: int = 0, failed: bool = False, begin_ms: fl
         "request_size_bytes": len(body),
         "request_digest": str(hash(body)),
         "status": 429 if failed else 200,
-        "last_byte_ns": at_monotonic(begin_ms + 80),
+        "last_byte_ns": at_monotonic(begin_ms + length_ms),
         "completed": True,
     }
     if failed:
@@ -359,7 +361,7 @@ def _events(made: Scene) -> list[dict[str, Any]]:
                 "mlflow.chunk.value": json.dumps({"choices": [{"delta": {"content": "." * (position > 0)}}]})
             },
         }
-        for position in range(len(made.exchanges[0]["chunks"]))
+        for position in range(len(made.exchanges[0]["chunks"]) - 1)
     ]
 
 

@@ -102,7 +102,8 @@ def test_ambiguous_model_spans_are_reported(make_scene: MakeScene, parts: type[P
     scene.trace["spans"].append(parts.span("twin", "root", (3, 97), {"mlflow.spanType": "LLM"}))
     result = scene.judge()
     assert len(result.notes) == 1
-    assert "ambiguous among siblings; the first of them, span model, is judged" in result.notes[0]
+    assert "ambiguous among siblings" in result.notes[0]
+    assert scene.judgement("response.content").span_id == "model"
     assert scene.verdict("trace.model_span") == "wrong"
 
 
@@ -212,7 +213,7 @@ def test_an_exception_of_another_name_is_wrong(make_scene: MakeScene) -> None:
 def test_attempts_are_counted(make_scene: MakeScene, parts: type[Parts]) -> None:
     """A retried call has attempts to record; one model span for all of them is not a duplicate."""
     scene = make_scene()
-    scene.exchanges = [parts.exchange(scene, failed=True, begin_ms=5), parts.exchange(scene, number=1)]
+    scene.exchanges = [parts.exchange(scene, failed=True, begin_ms=5, length_ms=4), parts.exchange(scene, number=1)]
     assert scene.verdict("attempts") == "missing"
     assert scene.verdict("trace.model_span") == "recorded"
     assert scene.verdict("response.content") == "recorded"
@@ -227,7 +228,7 @@ def test_attempts_are_counted(make_scene: MakeScene, parts: type[Parts]) -> None
 def test_a_model_span_for_each_attempt_is_one_to_one(make_scene: MakeScene, parts: type[Parts]) -> None:
     """Model spans that follow one another like the exchanges are assigned one to one, the last is judged."""
     scene = make_scene()
-    scene.exchanges = [parts.exchange(scene, failed=True, begin_ms=-70), parts.exchange(scene, number=1)]
+    scene.exchanges = [parts.exchange(scene, failed=True, begin_ms=-70, length_ms=65), parts.exchange(scene, number=1)]
     scene.call |= {"start_unix_ns": parts.at_unix(-90), "start_ns": parts.at_monotonic(-90)}
     scene.trace["spans"][0]["start_unix_ns"] = parts.at_unix(-80)
     first = parts.span("first", "root", (-75, 1), {"mlflow.spanType": "CHAT_MODEL"}, status="ERROR")
@@ -242,7 +243,7 @@ def test_a_model_span_for_each_attempt_is_one_to_one(make_scene: MakeScene, part
 def test_retry_events_record_the_attempts(make_scene: MakeScene, parts: type[Parts]) -> None:
     """LangChain's retry events count the attempts after the first."""
     scene = make_scene()
-    scene.exchanges = [parts.exchange(scene, failed=True, begin_ms=5), parts.exchange(scene, number=1)]
+    scene.exchanges = [parts.exchange(scene, failed=True, begin_ms=5, length_ms=4), parts.exchange(scene, number=1)]
     scene.span["events"] = [{"name": "retry", "time_unix_ns": parts.at_unix(8), "attributes": {"attempt": 1}}]
     assert scene.verdict("attempts") == "recorded"
     scene.span["events"] *= 2
@@ -285,7 +286,7 @@ def test_a_trace_of_no_call_is_an_orphan(make_scene: MakeScene, call_id: str | N
     assert (result.traces_stored, result.traces_orphaned, result.traces_lost) == (0, 1, 1)
     assert result.recall == 0.0
     assert result.fidelity is None
-    assert result.reasons == {"fidelity": "no fact was found in any trace"}
+    assert result.reasons["fidelity"] == "no fact was found in any trace"
 
 
 def test_traces_are_joined_by_id_not_by_content(make_scene: MakeScene) -> None:
@@ -305,8 +306,9 @@ def test_a_strategy_without_traces_has_no_scores(make_scene: MakeScene) -> None:
     result = scene.judge()
     assert (result.calls, result.traces_expected, result.traces_lost) == (1, 0, 0)
     assert (result.recall, result.wire_recall, result.otel_recall, result.fidelity) == (None,) * 4
-    assert set(result.reasons.values()) == {"the strategy 'none' expects no traces"}
-    assert set(result.reasons) == {"recall", "wire_recall", "otel_recall", "fidelity"}
+    scores = {name: reason for name, reason in result.reasons.items() if name != "transparency"}
+    assert set(scores.values()) == {"the strategy 'none' expects no traces"}
+    assert set(scores) == {"recall", "wire_recall", "otel_recall", "fidelity"}
     assert (result.judgements, result.facts, result.notes) == ((), (), ())
 
 
@@ -399,18 +401,11 @@ def test_an_exchange_of_no_call_is_noted(make_scene: MakeScene, parts: type[Part
 
 
 def test_other_paths_are_noted(make_scene: MakeScene, parts: type[Parts]) -> None:
-    """What is no chat completion is not judged yet, and a note says so."""
+    """What is on none of the endpoints that are read is not judged, and a note says so."""
     scene = make_scene()
-    scene.exchanges.append(parts.exchange(scene, number=1) | {"path": "/v1/embeddings"})
-    assert "exchanges on /v1/embeddings were not judged" in scene.judge().notes[0]
+    scene.exchanges.append(parts.exchange(scene, number=1) | {"path": "/v1/moderations"})
+    assert "exchanges on /v1/moderations were not judged" in scene.judge().notes[0]
     assert not scene.applies("attempts")
-
-
-def test_different_requests_of_one_call_are_noted(make_scene: MakeScene, parts: type[Parts]) -> None:
-    """A call that asked for two different things is judged by the last, and a note says so."""
-    scene = make_scene()
-    scene.exchanges.append(parts.exchange(scene, number=1) | {"request_digest": "another"})
-    assert "asked for different things" in scene.judge().notes[0]
 
 
 def test_judging_is_deterministic(make_scene: MakeScene) -> None:

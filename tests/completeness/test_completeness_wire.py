@@ -7,19 +7,20 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from harness.completeness.wire import merge_chunks, observe, sse_events
+from harness.completeness.chat import merge_chunks
+from harness.completeness.wire import observe, sse_events
 from harness.records import Chunk, Exchange
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from harness.completeness import WireCall
+    from harness.completeness import WireRequest
     from tests.completeness.conftest import Parts, Scene
 
     MakeScene = Callable[..., Scene]
 
 
-def _observe(scene: Scene) -> WireCall:
+def _observe(scene: Scene) -> WireRequest:
     return observe([Exchange(**one) for one in scene.exchanges])
 
 

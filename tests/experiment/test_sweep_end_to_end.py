@@ -204,7 +204,7 @@ def test_no_secret_is_recorded(main_sweep: Sweep) -> None:
 def test_traces_belong_to_the_cell_and_its_run(main_sweep: Sweep) -> None:
     """Each trace names its call and sample, and the cell's run shows it."""
     records = main_sweep.records(main_sweep.cells[1])
-    assert {trace.call_id for trace in records.traces} == {call.call_id for call in records.calls}
+    assert {trace.call_id for trace in records.traces} == {call.call_id for call in records.calls_of("strategy")}
     assert all(trace.metadata["harness.sample"] for trace in records.traces)
     linked = main_sweep.client.search_traces(
         locations=[main_sweep.parent.info.experiment_id], run_id=main_sweep.cells[1].info.run_id
@@ -219,7 +219,7 @@ def test_outputs_are_evaluated_row_by_row(main_sweep: Sweep) -> None:
     for name in ("prompt", "output", "expected", "exact_match/score", "token_overlap/score", "latency_ms/score"):
         assert any(name in column for column in columns), columns
     exact = [row[columns.index("exact_match/score")] for row in table["data"]]
-    assert len(exact) == len(main_sweep.records(main_sweep.cells[1]).calls)
+    assert len(exact) == len(main_sweep.records(main_sweep.cells[1]).calls_of("strategy"))
     assert set(exact) <= {0.0, 1.0, None}
     assert 1.0 in exact
 
@@ -273,7 +273,7 @@ def test_three_sdks_are_traced_by_autolog(three_sdks: Sweep) -> None:
 def test_mistral_streams_are_found_untraced(three_sdks: Sweep) -> None:
     """MLflow's Mistral autolog leaves no trace of a stream: the harness has to notice."""
     cell = next(run for run in three_sdks.cells if run.data.params["provider"] == "mistralai")
-    streams = sum(call.stream for call in three_sdks.records(cell).calls)
+    streams = sum(call.stream for call in three_sdks.records(cell).calls_of("strategy"))
     assert streams > 0
     assert cell.data.metrics["traces.lost"] == streams
 
@@ -343,7 +343,7 @@ def test_own_prompts_provider_and_strategy_work_from_files(tmp_path: Path) -> No
     assert found.cells[0].data.params["prompts"] == "mine"
     assert found.cells[0].data.params["provider"] == "mine"
     records = found.records(found.cells[0])
-    assert [call.text for call in records.calls] == ["One", "Two"]
+    assert [call.text for call in records.calls_of("strategy")] == ["One", "Two"]
     assert found.cells[0].data.metrics["traces.stored"] == 2
 
 

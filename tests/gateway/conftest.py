@@ -38,8 +38,8 @@ class RunningGateway:
         self.config = config
         self._taken = 0
 
-    def url(self, dialect: Dialect = "openai") -> str:
-        return f"{self.gateway.base_url(dialect)}/v1/chat/completions"
+    def url(self, dialect: Dialect = "openai", path: str = "/v1/chat/completions") -> str:
+        return self.gateway.base_url(dialect) + path
 
     def post(
         self,
@@ -48,11 +48,12 @@ class RunningGateway:
         dialect: Dialect = "openai",
         call: CallId | None = None,
         headers: dict[str, str] | None = None,
+        path: str = "/v1/chat/completions",
     ) -> httpx.Response:
         attributed = {} if call is None else {CALL_ID_HEADER: str(call)}
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
         sent = {"content-type": "application/json", **attributed, **(headers or {})}
-        return httpx.post(self.url(dialect), content=content, headers=sent, timeout=30, trust_env=False)
+        return httpx.post(self.url(dialect, path), content=content, headers=sent, timeout=30, trust_env=False)
 
     def take(self, count: int = 1) -> list[Exchange]:
         """Wait for the records of so many further exchanges of the completeness pass."""

@@ -72,8 +72,8 @@ def test_openai_errors(openai_client: OpenAI) -> None:
     assert missing.value.code == "model_not_found"
     with pytest.raises(openai.BadRequestError, match="'max_tokens'"):
         openai_client.chat.completions.create(model="gpt-4o", messages=MESSAGES, max_tokens=0)
-    with pytest.raises(openai.NotFoundError, match=r"Invalid URL \(POST /v1/embeddings\)"):
-        openai_client.embeddings.create(model="text-embedding-3-small", input="x")
+    with pytest.raises(openai.NotFoundError, match=r"Invalid URL \(POST /v1/moderations\)"):
+        openai_client.moderations.create(input="x")
 
 
 def test_mistral_single(mistral_client: Mistral) -> None:

@@ -122,10 +122,10 @@ def test_every_attempt_of_every_call_has_an_id_of_its_own(
 ) -> None:
     """An id can be checked against a trace: it names one exchange, a retry included."""
     calls = [
-        make_call(sample, fork=fork, arm=arm, repetition=repetition, phase=phase)
+        make_call(sample, fork=fork, step=step, repetition=repetition, phase=phase)
         for sample in ("capital", "story")
         for fork in range(2)
-        for arm in ("strategy", "baseline")
+        for step in range(2)
         for repetition in range(3)
         for phase in ("completeness", "timing")
         for _attempt in range(2)
@@ -133,6 +133,18 @@ def test_every_attempt_of_every_call_has_an_id_of_its_own(
     ids = [asked.single(dialect, chat(), call)["id"] for call in calls]
     assert len(set(ids)) == len(ids)
     assert all(re.fullmatch(form, answer_id) for answer_id in ids)
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_both_arms_get_the_same_bytes(asked: Asked, dialect: Dialect, make_call: Any, chat: Any) -> None:
+    """Ids and times included, retry by retry, in whatever order the calls of a flow arrive."""
+    orders = {"strategy": (0, 1, 2, 1), "baseline": (2, 1, 1, 0)}
+    got = {
+        arm: [(step, asked.raw(dialect, chat(), make_call("story", arm=arm, step=step))) for step in order]
+        for arm, order in orders.items()
+    }
+    by_step = {arm: sorted(answers, key=lambda pair: pair[0]) for arm, answers in got.items()}
+    assert by_step["strategy"] == by_step["baseline"]
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)

@@ -1,0 +1,457 @@
+"""A trace as a tree in time, and which of its spans is which request's.
+
+Model spans are assigned to requests one to one, by their times: a span belongs to a request only if
+it encloses the request's exchanges, and of spans inside each other the innermost. Where times leave
+a choice (requests that ran at once), the choice that agrees best with what was asked and answered is
+taken among those that the times allow, and a note says so. That cannot hide a defect: the choices
+differ only in which of several spans of the same time is called whose, and each request is judged
+against one span of its own in every one of them.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+from harness.completeness.compare import decoded
+from harness.completeness.wire import UNSEEN, WireRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from harness.records import Call, StoredSpan, StoredTrace
+
+SPAN_TYPE = "mlflow.spanType"
+SPAN_INPUTS = "mlflow.spanInputs"
+SPAN_OUTPUTS = "mlflow.spanOutputs"
+OTEL_OPERATION = "gen_ai.operation.name"
+MODEL_SPAN_TYPES = ("CHAT_MODEL", "LLM")
+EMBEDDING_SPAN_TYPE = "EMBEDDING"
+UNTYPED_SPAN_TYPES = (None, "", "UNKNOWN")
+"""``UNKNOWN`` is what MLflow writes where nobody gave a type."""
+AROUND_SPAN_TYPES = ("AGENT", "CHAIN", "MEMORY", "PARSER", "RERANKER", "RETRIEVER", "TASK", "WORKFLOW")
+"""Types of what application code puts around a request; such a span does not claim to be the request's."""
+
+_OTEL_FAMILIES = {"chat": "model", "generate_content": "model", "text_completion": "model", "embeddings": "embedding"}
+
+TIME_TOLERANCE_NS = 5_000_000
+"""5 ms. Spans and the gateway read one machine's clock, but not in the same instant: an SDK may
+end its span at the last event it needs while the gateway is still taking the time of its last byte."""
+
+_FITS = 10.0
+"""What it is worth that a span fits a request in time: more than any agreement, so that no request goes without."""
+_ORDER_WEIGHT = 1e-6
+"""What a step out of the order of starts costs where nothing else tells spans apart."""
+
+
+class Subject(NamedTuple):
+    """One request of one call, with what its exchanges prove.
+
+    Attributes:
+        call: The call.
+        wire: The request; one without attempts if the call reached no wire.
+        number: Which of the call's requests it is, from 0.
+        requests: All requests of the call.
+        flow: The calls that share one trace with this one, by their start; the call alone elsewhere.
+    """
+
+    call: Call
+    wire: WireRequest = UNSEEN
+    number: int = 0
+    requests: tuple[WireRequest, ...] = ()
+    flow: tuple[Call, ...] = ()
+
+    @property
+    def leads_call(self) -> bool:
+        """Whether facts about the whole call are judged with this request."""
+        return self.number == 0
+
+    @property
+    def leads_trace(self) -> bool:
+        """Whether facts about the whole trace are judged with this request."""
+        return self.number == 0 and (not self.flow or self.flow[0].call_id == self.call.call_id)
+
+    @property
+    def in_company(self) -> bool:
+        """Whether the trace holds more than this one request."""
+        return len(self.requests) > 1 or len(self.flow) > 1
+
+    @property
+    def family(self) -> str:
+        """The kind of span that the request asks for."""
+        return "embedding" if self.wire.endpoint == "embeddings" else "model"
+
+
+@dataclass
+class Tree:
+    """One trace's spans, by start, and how they hang together.
+
+    Attributes:
+        trace: The trace.
+        spans: By start.
+        root: The first span without a parent, else the first span.
+        roots: How many spans have no parent.
+    """
+
+    trace: StoredTrace
+    spans: list[StoredSpan] = field(init=False)
+    root: StoredSpan | None = field(init=False)
+    roots: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.spans = sorted(self.trace.spans, key=lambda span: (span.start_unix_ns, span.span_id))
+        roots = [span for span in self.spans if span.parent_id is None]
+        self.root = roots[0] if roots else (self.spans[0] if self.spans else None)
+        self.roots = len(roots)
+
+    @cached_property
+    def by_id(self) -> dict[str, StoredSpan]:
+        """Spans by their ids."""
+        return {span.span_id: span for span in self.spans}
+
+    def above(self, span: StoredSpan) -> Iterator[StoredSpan]:
+        """A span's ancestors from the nearest up; ends where the tree has a hole or a circle."""
+        seen = {span.span_id}
+        one = self.by_id.get(span.parent_id or "")
+        while one is not None and one.span_id not in seen:
+            yield one
+            seen.add(one.span_id)
+            one = self.by_id.get(one.parent_id or "")
+
+    def innermost(self, candidates: list[StoredSpan]) -> list[StoredSpan]:
+        """Those candidates that are no ancestor of another candidate, in their order."""
+        if len(candidates) < 2:
+            return candidates
+        around = {above.span_id for span in candidates for above in self.above(span)}
+        return [span for span in candidates if span.span_id not in around] or candidates
+
+    def family(self, span: StoredSpan) -> str | None:
+        """``model`` or ``embedding`` for a span that says so of itself, by MLflow's type or OpenTelemetry's operation.
+
+        The operation counts only in what an OTLP collector received: there the type does not stand.
+        """
+        given = span.attributes.get(SPAN_TYPE)
+        if given in MODEL_SPAN_TYPES:
+            return "model"
+        if given == EMBEDDING_SPAN_TYPE:
+            return "embedding"
+        if self.trace.source == "otlp" and given in UNTYPED_SPAN_TYPES:
+            return _OTEL_FAMILIES.get(str(span.attributes.get(OTEL_OPERATION)))
+        return None
+
+
+class Found(NamedTuple):
+    """What a trace holds of one request.
+
+    Attributes:
+        span: The span that is judged; ``None`` in a trace without spans.
+        matched: Model spans of the request: one, or one for each attempt; 0 if another span is judged.
+        extras: Model spans too many that stand with this request.
+    """
+
+    span: StoredSpan | None
+    matched: int = 0
+    extras: int = 0
+
+
+def end_bound_ns(subject: Subject) -> int | None:
+    """When the answer was over, in nanoseconds since the epoch.
+
+    The gateway's last byte, or the end of the call if that came first: a value that the
+    application holds has arrived, whenever the gateway came to take the time.
+    """
+    last = subject.wire.last_byte_unix_ns
+    return None if last is None else min(last, call_end_unix_ns(subject.call))
+
+
+def call_end_unix_ns(call: Call) -> int:
+    """When a call ended, on the wall clock."""
+    return call.start_unix_ns + (call.end_ns - call.start_ns)
+
+
+def encloses(span: StoredSpan, subject: Subject, *, first: bool = True) -> bool:
+    """Whether a span's times enclose the wire's, within the tolerance.
+
+    Args:
+        span: Any span.
+        subject: The request.
+        first: From the first exchange's request on, instead of the last exchange's.
+    """
+    wire = subject.wire
+    begin = wire.first_received_unix_ns if first else wire.received_unix_ns
+    end = end_bound_ns(subject)
+    if begin is None or span.start_unix_ns > begin + TIME_TOLERANCE_NS:
+        return False
+    if span.end_unix_ns is None:
+        return False
+    # Without a last byte the request's own time has to lie inside: a span that was over before is another's.
+    return span.end_unix_ns >= (begin if end is None else max(begin, end)) - TIME_TOLERANCE_NS
+
+
+def find_spans(tree: Tree, subjects: Sequence[Subject], notes: list[str]) -> list[Found]:
+    """Assign a trace's spans to the requests that it should hold.
+
+    Args:
+        tree: The trace.
+        subjects: The requests, by call and number; a call without any stands for itself.
+        notes: Takes what was ambiguous, one sentence each.
+
+    Returns:
+        One entry a subject, in their order.
+    """
+    return _Finder(tree, subjects, notes).find()
+
+
+class _Finder:
+    """Assigns one trace's spans; ``chosen`` is the model span of each subject that has one."""
+
+    def __init__(self, tree: Tree, subjects: Sequence[Subject], notes: list[str]) -> None:
+        self.tree, self.subjects, self.notes = tree, subjects, notes
+        self.families = {span.span_id: family for span in tree.spans if (family := tree.family(span)) is not None}
+        self.chosen: dict[int, StoredSpan] = {}
+        self.taken: set[str] = set()
+
+    def find(self) -> list[Found]:
+        sent = [number for number, one in enumerate(self.subjects) if one.wire.attempts]
+        for family in ("model", "embedding"):
+            members = [number for number in sent if self.subjects[number].family == family]
+            models = [span for span in self.tree.spans if self.families.get(span.span_id) == family]
+            if members and models:
+                self._assign(members, models)
+        attempts = {number: self._earlier_spans(number) for number in list(self.chosen)}
+        for number, one in enumerate(self.subjects):
+            if not one.wire.attempts and (span := self._unsent(one)):
+                self._choose(number, span)
+        extras = self._extras(sent)
+        return [
+            Found(self.chosen[number], 1 + attempts[number] if number in attempts else 0, extras[number])
+            if number in self.chosen
+            else Found(self._carrier(one), 0, extras[number])
+            for number, one in enumerate(self.subjects)
+        ]
+
+    def _choose(self, number: int, span: StoredSpan) -> None:
+        self.chosen[number] = span
+        self.taken.add(span.span_id)
+
+    def _assign(self, members: list[int], models: list[StoredSpan]) -> None:
+        if len(members) == 1 and len(models) == 1:
+            self._choose(members[0], models[0])
+            return
+        enclosing = {
+            number: [span for span in models if encloses(span, self.subjects[number], first=False)]
+            for number in members
+        }
+        fitting = {number: self.tree.innermost(spans) for number, spans in enclosing.items()}
+        for number, span in _forced(fitting).items():
+            self._choose(number, span)
+            if len(enclosing[number]) > 1 and len(models) > len(members):
+                self.notes.append(
+                    f"{len(models)} model spans for {self.subjects[number].wire.attempts} exchange(s): the innermost, "
+                    f"span {span.span_id}, is judged"
+                )
+        ambiguous = {number: spans for number, spans in fitting.items() if spans and number not in self.chosen}
+        if ambiguous:
+            names = ", ".join(sorted({span.span_id for spans in ambiguous.values() for span in spans}))
+            self.notes.append(
+                f"{len(ambiguous)} request(s) and the model spans {names} fit each other in time in several ways, "
+                "ambiguous among siblings: the way that agrees best with what was asked is judged"
+            )
+            self._choose_best(ambiguous)
+        left = [number for number in members if number not in self.chosen]
+        if left:
+            self._choose_nearest(left, models)
+
+    def _choose_best(self, ambiguous: dict[int, list[StoredSpan]]) -> None:
+        """Of the assignments that the times allow, the one that agrees best; ties go by the order of starts."""
+        spans = {span.span_id: span for found in ambiguous.values() for span in found}
+        columns = [span for span in self.tree.spans if span.span_id in spans and span.span_id not in self.taken]
+        rows = sorted(ambiguous, key=lambda number: (self.subjects[number].wire.received_unix_ns or 0, number))
+        texts = [(_texts(span, SPAN_INPUTS), _texts(span, SPAN_OUTPUTS)) for span in columns]
+        worth = np.zeros((len(rows), len(columns)))
+        for row, number in enumerate(rows):
+            wire = self.subjects[number].wire
+            asked, answered = _asked(wire), _answered(wire)
+            fits = {span.span_id for span in ambiguous[number]}
+            for column, (inputs, outputs) in enumerate(texts):
+                if columns[column].span_id in fits:
+                    agreement = 2 * _likeness(asked, inputs) + _likeness(answered, outputs)
+                    worth[row, column] = _FITS + agreement - _ORDER_WEIGHT * abs(row - column)
+        for row_index, column_index in zip(*linear_sum_assignment(worth, maximize=True), strict=True):
+            if worth[row_index, column_index] > 0:
+                self._choose(rows[row_index], columns[column_index])
+
+    def _choose_nearest(self, left: list[int], models: list[StoredSpan]) -> None:
+        """Requests that no model span encloses get the model spans left over, by the nearest start.
+
+        Not the ancestors of assigned spans, nor failed spans where the request did not fail: those are
+        tries that never reached the wire.
+        """
+        used = self.taken | {above.span_id for span in self.chosen.values() for above in self.tree.above(span)}
+        free = [span for span in models if span.span_id not in used]
+        wanting = [self.subjects[number] for number in left]
+        if not any(one.wire.error or one.call.outcome != "ok" for one in wanting):
+            free = [span for span in free if span.status != "ERROR"] or ([] if self.chosen else free)
+        free = self.tree.innermost(free)
+        if not free:
+            return
+        begins = [one.wire.received_unix_ns or 0 for one in wanting]
+        distance = np.array([[abs(span.start_unix_ns - begin) / 1e6 for span in free] for begin in begins])
+        for row, column in zip(*linear_sum_assignment(distance), strict=True):
+            number, span = left[row], free[column]
+            self._choose(number, span)
+            self.notes.append(
+                f"none of {len(models)} model spans encloses request {self.subjects[number].number}: the nearest, "
+                f"span {span.span_id}, is judged"
+            )
+
+    def _earlier_spans(self, number: int) -> int:
+        """How many model spans a request's earlier attempts have: one each, or none counts."""
+        subject, span = self.subjects[number], self.chosen[number]
+        earlier: list[str] = []
+        for received_ns, last_byte_ns in subject.wire.attempt_times[:-1]:
+            end = received_ns if last_byte_ns is None else last_byte_ns
+            fits = (
+                other.span_id
+                for other in self.tree.spans
+                if other.span_id not in self.taken
+                and other.span_id not in earlier
+                and self.families.get(other.span_id) == subject.family
+                and other.end_unix_ns is not None
+                and other.start_unix_ns <= received_ns + TIME_TOLERANCE_NS
+                and end - TIME_TOLERANCE_NS <= other.end_unix_ns <= span.start_unix_ns + TIME_TOLERANCE_NS
+            )
+            earlier += [other for other in (next(fits, None),) if other is not None]
+        if len(earlier) < subject.wire.attempts - 1:
+            return 0
+        self.taken.update(earlier)
+        return len(earlier)
+
+    def _unsent(self, subject: Subject) -> StoredSpan | None:
+        """The model span of a call that reached no wire: the first free one in the call's own time."""
+        free = [span for span in self.tree.spans if span.span_id in self.families and span.span_id not in self.taken]
+        if len(self.subjects) > 1:
+            begin = subject.call.start_unix_ns - TIME_TOLERANCE_NS
+            end = call_end_unix_ns(subject.call) + TIME_TOLERANCE_NS
+            free = [span for span in free if begin <= span.start_unix_ns and (span.end_unix_ns or end) <= end]
+        return next(iter(self.tree.innermost(free)), None)
+
+    def _extras(self, sent: list[int]) -> defaultdict[int, int]:
+        """Model spans too many, by the request that they stand with: around or inside its span, or in its time."""
+        extras: defaultdict[int, int] = defaultdict(int)
+        if all(span_id in self.taken for span_id in self.families):
+            return extras
+        first = {self.subjects[number].family: number for number in reversed(sent)}
+        around = {number: {above.span_id for above in self.tree.above(span)} for number, span in self.chosen.items()}
+        for span in self.tree.spans:
+            family = self.families.get(span.span_id)
+            if span.span_id in self.taken or family not in first:
+                continue
+            above = {one.span_id for one in self.tree.above(span)}
+            near = [number for number, ids in around.items() if span.span_id in ids]
+            near = near or [number for number, one in self.chosen.items() if one.span_id in above]
+            near = near or [number for number in sent if encloses(span, self.subjects[number], first=False)]
+            if not near and span.status == "ERROR" and _is_apart(span, self.subjects):
+                self.notes.append(
+                    f"model span {span.span_id} failed without an exchange: taken for a try that was never sent"
+                )
+            else:
+                extras[near[0] if near else first[family]] += 1
+        return extras
+
+    def _carrier(self, subject: Subject) -> StoredSpan | None:
+        """Without a model span: the innermost span around the exchange that carries something, else the root."""
+        tree = self.tree
+        enclosing = [
+            span for span in tree.spans if span.span_id not in self.taken and encloses(span, subject, first=False)
+        ]
+        if not enclosing:
+            return tree.root
+        leaves = tree.innermost(enclosing)
+        if len(leaves) > 1:
+            self.notes.append(
+                f"no model span, and {len(leaves)} spans could be the last exchange's: "
+                f"the first of them, span {leaves[0].span_id}, is judged"
+            )
+        return next((one for one in (leaves[0], *tree.above(leaves[0])) if _carries(one)), tree.root)
+
+
+def _forced(fitting: dict[int, list[StoredSpan]]) -> dict[int, StoredSpan]:
+    """What the times alone decide: a request with one span left that no other request has to have."""
+    chosen: dict[int, StoredSpan] = {}
+    open_to = {number: {span.span_id: span for span in spans} for number, spans in fitting.items()}
+    while True:
+        single = {number: next(iter(spans)) for number, spans in open_to.items() if len(spans) == 1}
+        wanted: defaultdict[str, list[int]] = defaultdict(list)
+        for number, span_id in single.items():
+            wanted[span_id].append(number)
+        sure = {numbers[0]: span_id for span_id, numbers in wanted.items() if len(numbers) == 1}
+        if not sure:
+            return chosen
+        for number, span_id in sure.items():
+            chosen[number] = open_to.pop(number)[span_id]
+        for spans in open_to.values():
+            for span_id in sure.values():
+                spans.pop(span_id, None)
+
+
+def _is_apart(span: StoredSpan, subjects: Sequence[Subject]) -> bool:
+    """Whether no exchange lies in a span's time."""
+    end = span.end_unix_ns if span.end_unix_ns is not None else span.start_unix_ns
+    return not any(
+        span.start_unix_ns - TIME_TOLERANCE_NS <= received <= end + TIME_TOLERANCE_NS
+        for one in subjects
+        for received, _ in one.wire.attempt_times
+    )
+
+
+def _carries(span: StoredSpan) -> bool:
+    return span.attributes.get(SPAN_INPUTS) is not None or span.attributes.get(SPAN_OUTPUTS) is not None
+
+
+def _asked(wire: WireRequest) -> frozenset[str]:
+    found: set[str] = set()
+    _collect([wire.messages, wire.input, wire.instructions], found)
+    return frozenset(found)
+
+
+def _answered(wire: WireRequest) -> frozenset[str]:
+    response = wire.response
+    found: set[str] = set()
+    if response is not None:
+        _collect([response.response_id, [[one.content, list(one.tool_calls)] for one in response.choices]], found)
+    return frozenset(found)
+
+
+def _texts(span: StoredSpan, key: str) -> frozenset[str]:
+    found: set[str] = set()
+    _collect(span.attributes.get(key), found)
+    if not found:  # what an OTLP collector received
+        other = ("gen_ai.input.messages",) if key == SPAN_INPUTS else ("gen_ai.output.messages", "gen_ai.response.id")
+        _collect([span.attributes.get(one) for one in other], found)
+    return frozenset(found)
+
+
+def _collect(value: Any, found: set[str]) -> None:
+    if isinstance(value, str):
+        inner = decoded(value)
+        if inner is value:
+            found.add(value)
+        else:
+            _collect(inner, found)
+    elif isinstance(value, dict):
+        for one in value.values():
+            _collect(one, found)
+    elif isinstance(value, list):
+        for one in value:
+            _collect(one, found)
+
+
+def _likeness(one: frozenset[str], other: frozenset[str]) -> float:
+    """The texts that two sets share over all of theirs, from 0 to 1."""
+    return len(one & other) / len(one | other) if one or other else 0.0
