@@ -276,10 +276,10 @@ def _recorded_sample(flow: Flow, backend: str) -> Sample:
     """The sample of a recorded flow; a FlawError says why there is none."""
     if flow.fields is None:
         raise FlawError(flow.reason)
-    if flow.dialect is None:
+    if flow.recordings and flow.dialect is None:
         options = " or ".join(f"endpoint.backend={name}" for name in BACKENDS)
         raise FlawError(f"nothing shows whose wire format it is in, say it with {options}")
-    if flow.dialect != DIALECTS.get(backend, flow.dialect):
+    if flow.dialect not in (None, DIALECTS.get(backend, flow.dialect)):
         spoken = next(name for name, dialect in DIALECTS.items() if dialect == flow.dialect)
         raise FlawError(f"recorded in {spoken}'s format, but the provider speaks {backend}'s")
     try:

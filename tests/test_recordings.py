@@ -19,7 +19,7 @@ from harness.recordings import NotRecordedError, Shelf, load_recordings
 from harness.recordings.embeddings import in_encoding
 from harness.recordings.requests import difference, stated
 from harness.recordings.wire import events_of
-from harness.records import CallId, Chunk, Exchange, SentSample, write_jsonl
+from harness.records import Call, CallId, Chunk, Exchange, SentSample, write_jsonl
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -474,6 +474,23 @@ class TestCells:
         (sample,) = found.samples
         assert (sample.id, sample.scenario, sample.options, sample.model) == ("tea", "agent", {"x": 1}, "gpt-4o-mini")
         assert any("never: no exchange was recorded" in note for note in found.notes)
+
+    def test_a_call_that_never_reached_the_gateway_is_made_again(self, tmp_path: Path) -> None:
+        """A refused connection leaves a call and no exchange, and needs no recorded answer."""
+        fields = {"messages": [{"role": "user", "content": "one"}], "scenario": "refused"}
+        write_jsonl(tmp_path / "exchanges.jsonl", [recorded(0, call_id("tea"), question("one"), '"hot"')])
+        write_jsonl(
+            tmp_path / "samples.jsonl",
+            [SentSample(sample_id=name, fields={**fields, "id": name}) for name in ("tea", "cold")],
+        )
+        call = Call(
+            call_id=str(call_id("cold")), sample_id="cold", scenario="refused", stream=False, start_unix_ns=0,
+            start_ns=0, end_ns=1, outcome="error",
+        )  # fmt: skip
+        write_jsonl(tmp_path / "calls.jsonl", [call])
+        found = samples(tmp_path)
+        assert [(sample.id, sample.scenario) for sample in found.samples] == [("tea", "refused"), ("cold", "refused")]
+        assert found.notes == ()
 
     def test_times_and_ends_are_kept(self, tmp_path: Path) -> None:
         """Times count from the request's arrival; an answer that broke off says why."""

@@ -45,13 +45,13 @@ def load_recordings(path: str | Path, forced: Dialect | None = None) -> Recordin
     """
     root = Path(path)
     found = [group for file in recording_files(root) for group in _groups(file, forced)]
-    groups = [group for group in found if group.recordings]
-    if not groups:
+    groups = [group for group in found if group.recordings or group.known is not None]
+    if not any(group.recordings for group in groups):
         raise EndpointError(f"endpoint.path={shown_path(root)} holds no recording; {EXPECTED}")
     taken: set[str] = set()
     flows = tuple(_flow(group, _unique(group.name, taken)) for group in groups)
     name = name_of_cell(root) if root.is_dir() else ""
-    silent = ", ".join(group.name for group in found if not group.recordings)
+    silent = ", ".join(group.name for group in found if group not in groups)
     notes = (f"left out of {shown_path(root)}: {silent}: no exchange was recorded",) if silent else ()
     return Recordings(name or _valid_id(root.resolve().stem), shown_path(root), flows, notes)
 
@@ -62,8 +62,9 @@ def _groups(file: Path, forced: Dialect | None) -> Iterator[_Group]:
         flows = dict(flows_of_cell(file))
         for sample, recordings in flows.items():
             yield _Group(sample, recordings, scenarios.get(sample, ""), samples.get(sample))
-        for sample in samples.keys() - flows.keys():
-            yield _Group(sample, ())
+        for sample in (name for name in samples if name not in flows):
+            # A call that never reached the gateway (its connection was refused) needs no recorded answer.
+            yield _Group(sample, (), scenarios.get(sample, ""), samples[sample] if sample in scenarios else None)
         return
     entries = [(entry, recording_of(entry, forced)) for entry in entries_of(file)]
     attempts: list[tuple[Entry, Recording]] = []

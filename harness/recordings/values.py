@@ -46,7 +46,7 @@ class Recording(NamedTuple):
 
 
 class Flow(NamedTuple):
-    """The exchanges of one sample, in the order of their requests.
+    """The exchanges of one sample, in the order of their requests; none if its calls never reached the endpoint.
 
     Attributes:
         sample_id: Unique among the flows that were read together.
@@ -61,13 +61,15 @@ class Flow(NamedTuple):
 
     @property
     def dialect(self) -> Dialect | None:
-        """The wire format of its first exchange."""
-        return self.recordings[0].dialect
+        """The wire format of its first exchange; ``None`` where that is not known, or there is none."""
+        return self.recordings[0].dialect if self.recordings else None
 
     @property
     def timed(self) -> bool:
         """Whether the recording says when its answers came."""
-        return any(one.first_byte_ns is not None or one.status is None for one in self.recordings)
+        return not self.recordings or any(
+            one.first_byte_ns is not None or one.status is None for one in self.recordings
+        )
 
 
 class Recordings(NamedTuple):

@@ -8,10 +8,14 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
+from harness.config import DIALECTS, EndpointConfig, PromptsConfig
 from harness.errors import EndpointError
 from harness.gateway.process import Gateway
 from harness.gateway.settings import GatewayConfig
+from harness.prompts import resolve_prompts
+from harness.providers import PROVIDERS
 from harness.records import CALL_ID_HEADER, Chunk, Exchange, write_jsonl
+from harness.targets import load_target
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -193,6 +197,23 @@ def test_mistral_reads_the_error_too(replay: RunningGateway) -> None:
     ):
         client.chat.complete(model="mistral-large-latest", messages=MESSAGES)
     assert missing.value.status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("name", "backend"),
+    [("openai", "openai"), ("mistralai", "mistralai"), ("langchain", "openai"), ("langchain", "mistralai")],
+)
+def test_every_provider_asks_for_the_recorded_model(replay: RunningGateway, name: str, backend: str) -> None:
+    """A sample of a recording is sent as it was recorded, whatever model and defaults the provider has of its own."""
+    path = str(replay.config.recordings_path)
+    prompts = resolve_prompts(PromptsConfig(), EndpointConfig(kind="replay", path=path), backend)
+    provider = load_target(PROVIDERS[name])(
+        base_url=replay.gateway.base_url(DIALECTS[backend]), backend=backend, model="another", api_key="k", timeout_s=20
+    )
+    chats = [sample for sample in prompts.samples if sample.scenario_name == "chat" and sample.id != "refused"]
+    assert len(chats) == 1
+    assert provider.answer(provider.complete(**provider.request(chats[0]))).text == "Behind the oven."
+    provider.close()
 
 
 def cell_exchange(number: int, call: CallId, **fields: Any) -> Exchange:
