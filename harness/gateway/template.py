@@ -182,7 +182,8 @@ def _with_half_an_event(rounds: list[list[bytes]]) -> list[list[bytes]]:
 
 
 def _ended(rounds: list[list[bytes]], count: int, error: Callable[[int], bytes]) -> list[list[bytes]]:
-    """So many events, then the error."""
+    """So many events, then the error; no closing mark follows it, nor stands before it."""
+    rounds = [*rounds[:-1], [event for event in rounds[-1] if event != DONE]]
     left = count
     kept: list[list[bytes]] = []
     for events in rounds:

@@ -363,6 +363,7 @@ def test_both_arms_get_the_same_bytes(
         (RESPONSES, {"input": []}, "input"),
         (RESPONSES, {"input": ["x"]}, "input"),
         (RESPONSES, {"text": {"format": {"type": "xml"}}}, "text.format"),
+        (RESPONSES, {"text": {"format": {"type": "json_schema", "schema": 5}}}, "text.format"),
         (RESPONSES, {"max_output_tokens": "many"}, "max_output_tokens"),
         (RESPONSES, {"tools": [{"type": "function"}]}, "tools"),
     ],

@@ -52,6 +52,8 @@ SCRIPTS: dict[str, list[dict[str, Any]]] = {
     "cut-at-once": [{"cut_after": 0}],
     "cut-beyond": [{"cut_after": 1_000_000}],
     "broken": [{"error_after": 3, "error_message": "it broke"}],
+    "broken-late": [{"error_after": 1_000_000}],
+    "no-content": [{"status": 204}],
     "malformed": [{"malformed": True}],
     "malformed-error": [{"malformed": True, "status": 500}],
     "usage": [{"usage": {"input_tokens": 5, "output_tokens": 7, "cached_tokens": 2, "reasoning_tokens": 1}}],
@@ -226,7 +228,8 @@ def test_a_stream_is_cut_in_the_middle(
     (exchange,) = gateway.take()
     count = SCRIPTS[script][0]["cut_after"]
     assert (exchange.status, exchange.completed) == (200, False)
-    assert len(exchange.chunks or ()) == count
+    assert exchange.chunks is not None
+    assert len(exchange.chunks) == count
     assert exchange.error == f"cut after {count} events, as scripted"
 
 
@@ -253,6 +256,26 @@ def test_a_stream_ends_with_an_error_event(gateway: RunningGateway, ask: Any, di
     assert "[DONE]" not in answer.text
     (exchange,) = gateway.take()
     assert (exchange.completed, exchange.error) == (True, None)
+
+
+@pytest.mark.parametrize("dialect", ["openai", "mistral"])
+def test_an_error_beyond_the_end_comes_last(ask: Any, dialect: Dialect) -> None:
+    """All of the answer, then the error in place of the closing mark."""
+    text = ask("broken-late", dialect, stream=True).text
+    assert "[DONE]" not in text
+    *_, finish, error = _events(text)
+    assert finish["choices"][0]["finish_reason"] == "stop"
+    assert "message" in (error["error"] if dialect == "openai" else error)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_status_without_a_body_has_none(gateway: RunningGateway, make_call: Any, stream: bool) -> None:
+    """The connection can be used again."""
+    headers = {"x-harness-call-id": str(make_call("no-content"))}
+    with httpx.Client(trust_env=False) as client:
+        for _ in range(2):
+            answer = client.post(gateway.url(), json={**BODIES[CHAT], "stream": stream}, headers=headers)
+            assert (answer.status_code, answer.content) == (204, b"")
 
 
 @pytest.mark.parametrize(("dialect", "path"), SERVED)
