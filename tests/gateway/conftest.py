@@ -37,6 +37,7 @@ class RunningGateway:
         self.gateway = gateway
         self.config = config
         self._taken = 0
+        self._settled = 0
 
     def url(self, dialect: Dialect = "openai", path: str = "/v1/chat/completions") -> str:
         return self.gateway.base_url(dialect) + path
@@ -65,6 +66,17 @@ class RunningGateway:
         self._taken = len(lines)
         assert len(new) == count
         return [Exchange.model_validate_json(line) for line in new]
+
+    def settle(self) -> None:
+        """Leave out all exchanges so far: their records are on disk, or will be before the next one is taken."""
+        marker = f"settled-{self._settled}"
+        self._settled += 1
+        self.post({"model": marker}, path=f"/v1/{marker}")
+        deadline_s = time.monotonic() + 20
+        while marker.encode() not in self.config.records_path.read_bytes():
+            assert time.monotonic() < deadline_s, "records are on disk soon after the exchange"
+            time.sleep(0.02)
+        self._taken = len(self.config.records_path.read_bytes().splitlines())
 
     def stop(self) -> list[Exchange]:
         """Stop the gateway and read what it recorded."""

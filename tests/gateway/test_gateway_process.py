@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -144,6 +145,21 @@ def test_it_listens_on_the_loopback_address_only(start: Start) -> None:
     tables = [Path(f"/proc/net/{table}").read_text().splitlines()[1:] for table in ("tcp", "tcp6")]
     listening = [line.split()[1] for table in tables for line in table if line.split()[3] == "0A"]
     assert [address for address in listening if address.endswith(f":{port}")] == [f"0100007F:{port}"]
+
+
+def test_connections_are_refused_at_a_port_of_its_own(start: Start) -> None:
+    """The port is held as long as the gateway runs, so nobody else can take it."""
+    gateway = start().gateway
+    for dialect in ("openai", "mistral"):
+        url = gateway.refused_url(dialect)
+        assert url == f"http://127.0.0.1:{gateway.refused_port}/{dialect}"
+        with pytest.raises(httpx.ConnectError, match="refused"):
+            httpx.post(f"{url}/v1/chat/completions", json={}, trust_env=False)
+    with socket.socket() as other, pytest.raises(OSError, match="in use"):
+        other.bind(("127.0.0.1", gateway.refused_port))
+    gateway.stop()
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", gateway.refused_port))
 
 
 def test_it_runs_on_the_cores_that_it_was_given(start: Start, tmp_path: Path) -> None:
