@@ -180,6 +180,11 @@ def _check_replay(config: HarnessConfig) -> None:
             "endpoint.path is needed for this endpoint; give a cell's folder of records, or a file or folder of "
             "recorded exchanges"
         )
+    if endpoint.latency.kind != "none" and endpoint.timing != "simulated":
+        raise ConfigError(
+            f"endpoint.latency.kind={endpoint.latency.kind} has no effect with endpoint.timing={endpoint.timing}; "
+            "choose endpoint.timing=simulated"
+        )
     if config.prompts.path is not None:
         raise ConfigError(
             f"prompts.path={config.prompts.path!r} cannot be with endpoint={endpoint.name}, whose prompt set comes "

@@ -9,7 +9,7 @@ import struct
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from harness.config import EndpointConfig, PromptsConfig
@@ -28,6 +28,20 @@ if TYPE_CHECKING:
     from harness.records import Dialect
 
 CHAT = "/v1/chat/completions"
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                ["model", "messages", "input", "role", "content", "tools", "string", "code", "type", "stream"]
+            ),
+            inner,
+            max_size=4,
+        )
+    ),
+    max_leaves=12,
+)
 ANSWER = {
     "id": "chatcmpl-kettle1",
     "object": "chat.completion",
@@ -207,6 +221,47 @@ version: 1
         with pytest.raises(EndpointError, match=said) as refused:
             load_recordings(tmp_path / name if name == "exchanges.jsonl" else tmp_path)
         assert "\n" not in str(refused.value)
+
+    @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @given(
+        document=st.fixed_dictionaries(
+            {"request": st.fixed_dictionaries({"path": st.one_of(st.just(CHAT), st.just("/v1/responses"), JSON)},
+                                              optional=dict.fromkeys(("method", "body", "headers", "uri"), JSON)),
+             "response": st.fixed_dictionaries({"status": st.one_of(st.just(200), JSON)},
+                                               optional={"body": JSON, "headers": JSON})},
+            optional={"source": JSON},
+        )
+        | JSON
+    )  # fmt: skip
+    def test_whatever_stands_in_a_file(self, tmp_path: Path, document: Any) -> None:
+        """Any JSON is either read, and can be asked for what it holds, or refused in one sentence."""
+        path = write(tmp_path / "any.json", document)
+        try:
+            found = load_recordings(path)
+            samples(path)
+        except (EndpointError, ConfigError) as error:
+            refusal = str(error)
+        else:
+            refusal = ""
+        assert "\n" not in refusal
+        if refusal:
+            return
+        recording = found.flows[0].recordings[0]
+        if recording.body is not None and recording.dialect is not None:
+            body = json.dumps(recording.body).encode()
+            again = Shelf(found).find(recording.dialect, recording.method, recording.path, body, None)
+            assert again.status == recording.status
+
+    def test_a_request_that_is_nested_too_deep_matches_nothing(self, tmp_path: Path) -> None:
+        """Thousands of brackets end neither the reader nor the gateway."""
+        deep = '{"a":' * 400 + "1" + "}" * 400
+        path = write(
+            tmp_path / "a.json", json.dumps(exchange({"model": "gpt-4o", "x": 1})).replace('"x": 1', f'"x": {deep}')
+        )
+        found = load_recordings(path)
+        assert found.flows[0].reason == "the request's body is no JSON object"
+        with pytest.raises(NotRecordedError):
+            Shelf(found).find("openai", "POST", CHAT, deep.encode(), None)
 
     @given(text=st.text(alphabet="ab\n\r:", max_size=30))
     def test_events_joined_are_the_body(self, text: str) -> None:

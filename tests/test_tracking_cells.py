@@ -16,7 +16,7 @@ from mlflow.entities import Feedback
 from harness.errors import StoreError
 from harness.records import CellRecord, CellRecords, Loss, Machine, NotApplicable
 from harness.results import CellResult, CompletenessResult, Judgement, TransparencyFinding, Verdict
-from harness.tracking import DIFFERENCES_FILE, Store, cell_metrics
+from harness.tracking import DIFFERENCES_FILE, Store, assessments, cell_metrics
 from harness.tracking.traces import stored_trace
 
 if TYPE_CHECKING:
@@ -181,7 +181,7 @@ def test_verdicts_stand_on_the_traces(traced: Traced) -> None:
     traced.log(completeness(traced.judged()))
     scores = traced.assessed(0)
     assert scores["completeness"].value == pytest.approx(1 / 4)
-    assert scores["fidelity"].value == pytest.approx(1 - 1 / 3)
+    assert scores["fidelity"].value == pytest.approx(1 - 1 / 3, abs=1e-4)
     rationale = scores["completeness"].rationale or ""
     for told in ("1 of 4 facts", "missing `usage.input_tokens`: the wire shows `27`", "wrong", "elsewhere"):
         assert told in rationale
@@ -217,6 +217,16 @@ def test_no_trace_is_cleared_without_comparison(traced: Traced) -> None:
     """Where only some calls were compared, nothing says of a trace that its call was one of them."""
     traced.log(completeness(traced.judged(), transparency_compared=1))
     assert "transparent" not in traced.assessed(1)
+
+
+def test_traces_that_lack_most_are_assessed_first(traced: Traced, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond the limit a trace has no assessment, and the run says how many have."""
+    monkeypatch.setattr(assessments, "ASSESSED_AT_MOST", 1)
+    traced.log(completeness(traced.judged()))
+    assert "completeness" in traced.assessed(0)
+    assert traced.assessed(1) == {}
+    tags = traced.store.client.get_run(traced.run_id).data.tags
+    assert tags[assessments.ASSESSED_TAG] == "1 of 2 traces, those that lack most"
 
 
 def test_assessing_adds_no_trace_run_or_thread(traced: Traced, capfd: pytest.CaptureFixture[str]) -> None:

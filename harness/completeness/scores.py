@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
+from itertools import groupby
 from typing import TYPE_CHECKING, get_args
 
 from harness.completeness.facts import STRUCTURE_PREFIX, fact_order
 from harness.completeness.join import cases_of, join_cell
 from harness.completeness.judge import CONVENTIONS, judge_case
+from harness.completeness.known import Tally, Witness
+from harness.completeness.transparency import compare_arms
+from harness.records import CallId
 from harness.results import CompletenessResult, FactCount, Level
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
-    from harness.completeness.join import Join
-    from harness.records import CellRecords
-    from harness.results import Convention, Judgement
+    from harness.completeness.join import Case, Join
+    from harness.completeness.transparency import Comparison
+    from harness.records import Call, CellRecords
+    from harness.results import Convention, Judgement, TransparencyFinding
 
 
 def judge_cell(records: CellRecords) -> CompletenessResult:
@@ -36,15 +41,20 @@ def judge_cell(records: CellRecords) -> CompletenessResult:
     """
     join = join_cell(records)
     judgements: list[Judgement] = []
+    tally = Tally(records.cell)
     notes = [*join.notes, *_wire_notes(join)]
     expects = records.cell.expects_traces
+    comparison = compare_arms(records, _trace_ids(join))
+    others = _Others(records, comparison)
     for unit in join.units if expects else ():
         if unit.expected or unit.traces:
-            for case in cases_of(unit, join, notes):
-                judgements += judge_case(case)
+            for call, cases in _by_call(cases_of(unit, join, notes)):
+                found = tuple(one for case in cases for one in judge_case(case))
+                judgements += found
+                tally.add(others.witness(call, cases, found))
     if not expects and join.orphaned:
         notes.append(f"the strategy expects no traces, but {len(join.orphaned)} were stored; they count as orphans")
-    scores, reasons = _scores(judgements, records, join)
+    scores, reasons = _scores(judgements, records, join, comparison)
     stored = sum(len(unit.traces) for unit in join.units)
     expected = [unit for unit in join.units if unit.expected or unit.traces] if expects else []
     return CompletenessResult(
@@ -63,7 +73,42 @@ def judge_cell(records: CellRecords) -> CompletenessResult:
         judgements=tuple(judgements),
         notes=tuple(notes),
         otel_recall_by_level=recall_by_level(judgements),
+        transparency=comparison.findings,
+        transparency_compared=comparison.compared,
+        defects=tally.findings(records.losses) if expects else (),
     )
+
+
+class _Others:
+    """What else is known of a call: what it was without tracing, and what differed."""
+
+    def __init__(self, records: CellRecords, comparison: Comparison) -> None:
+        ids = ((CallId.parse(call.call_id), call) for call in records.calls)
+        self._plain = {str(one._replace(arm="strategy")): call for one, call in ids if one.arm == "baseline"}
+        self._differences: defaultdict[str, list[TransparencyFinding]] = defaultdict(list)
+        for finding in comparison.findings:
+            self._differences[finding.call_id].append(finding)
+
+    def witness(self, call: Call, cases: tuple[Case, ...], judgements: tuple[Judgement, ...]) -> Witness:
+        plain = self._plain.get(str(CallId.parse(call.call_id))) if self._plain else None
+        differences = tuple(self._differences.get(call.call_id, ()))
+        return Witness(call, cases, judgements, plain, differences, cases[0].subject.flow)
+
+
+def _by_call(cases: list[Case]) -> Iterator[tuple[Call, tuple[Case, ...]]]:
+    for _, group in groupby(cases, key=lambda case: case.subject.call.call_id):
+        found = tuple(group)
+        yield found[0].subject.call, found
+
+
+def _trace_ids(join: Join) -> dict[str, str]:
+    """Call id to the trace in which the call is looked for."""
+    found: dict[str, str] = {}
+    for unit in join.units:
+        own = {trace.call_id: trace.trace_id for trace in reversed(unit.traces)}
+        for call in unit.calls if unit.traces else ():
+            found[call.call_id] = own.get(call.call_id, unit.traces[0].trace_id)
+    return found
 
 
 def count_facts(judgements: Iterable[Judgement]) -> tuple[FactCount, ...]:
@@ -110,7 +155,7 @@ def fidelity(judgements: Sequence[Judgement]) -> float | None:
 
 
 def _scores(
-    judgements: Sequence[Judgement], records: CellRecords, join: Join
+    judgements: Sequence[Judgement], records: CellRecords, join: Join, comparison: Comparison
 ) -> tuple[dict[str, float | None], dict[str, str]]:
     scores = {
         "recall": recall(judgements, "mlflow"),
@@ -125,6 +170,8 @@ def _scores(
     else:
         reason = "no fact applies"
     reasons = {name: reason for name, score in scores.items() if score is None}
+    if comparison.reason and records.calls:
+        reasons["transparency"] = comparison.reason
     if "fidelity" in reasons and judgements:
         reasons["fidelity"] = "no fact was found in any trace"
     return scores, reasons

@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.checks import endpoint_key
+from harness.collector.process import Collector
+from harness.collector.spans import stored_traces
 from harness.config import DEFAULT_MODELS, DIALECTS, HarnessConfig
 from harness.errors import CellError, HarnessError, InputError, NotApplicableError, StoreError, UnattributedError
 from harness.experiment.analysis import analyse_cell
@@ -149,6 +151,7 @@ class _Cell:
         self.calls: list[Call] = []
         self.traces: tuple[StoredTrace, ...] = ()
         self.exchanges: tuple[Exchange, ...] = ()
+        self.collector: Collector | None = None
         self.losses: LossPass | None = None
         self.timing: TimingPass | None = None
         self.completeness_done = False
@@ -176,6 +179,7 @@ class _Cell:
             gateway = Gateway.start(self._gateway_config(exchanges), cpus=self.gateway_cpus)
             # Read whatever was recorded, also when a pass raised; stopping flushes it.
             ending.callback(self._stop_and_read, gateway, exchanges)
+            self.collector = self._start_collector(folder.path / "spans.jsonl", ending)
             setup = self._setup(gateway)
             if self.config.measure.timing:
                 self._start_timing(setup, folder.path, ending)
@@ -189,6 +193,17 @@ class _Cell:
             raise self.trouble
         self._check_attribution()
 
+    def _start_collector(self, path: Path, ending: contextlib.ExitStack, *, keep: bool = True) -> Collector | None:
+        """What takes the strategy's export over OTLP, if there is one."""
+        if not self.config.tracing.export.otlp:
+            return None
+        self.progress.stage("starting the collector")
+        return ending.enter_context(Collector.start(path, keep=keep, cpus=self.gateway_cpus))
+
+    def _switches(self, collector: Collector | None) -> dict[str, str]:
+        """The environment that turns MLflow's switches in a worker."""
+        return switch_environment(self.config.tracing.export, None if collector is None else collector.endpoint_url)
+
     def _start_timing(self, setup: WorkerSetup, folder: Path, ending: contextlib.ExitStack) -> None:
         """Start the forks of the timing pass, over the samples that can be timed."""
         timed = tuple(sample for sample in self.prompts.samples if scenario_of(sample).timed)
@@ -197,7 +212,10 @@ class _Cell:
             self.progress.note(f"not timed: the scenarios {', '.join(names)}")
         if not timed:
             return
-        self.timing = TimingPass(self._timing_plan(setup.model_copy(update={"samples": timed}), folder), self.progress)
+        # Timed spans are taken and let go: nobody reads them.
+        collector = self._start_collector(folder / "timed-spans.jsonl", ending, keep=False)
+        timed_setup = setup.model_copy(update={"samples": timed, "environment": self._switches(collector)})
+        self.timing = TimingPass(self._timing_plan(timed_setup, folder), self.progress)
         ending.callback(self.timing.close)
         self.timing.start_processes(self.config.measure.forks)
 
@@ -234,7 +252,7 @@ class _Cell:
             model=config.provider.model or DEFAULT_MODELS[config.provider.backend],
             base_url=gateway.base_url(DIALECTS[config.provider.backend]),
             refused_url=gateway.refused_url(DIALECTS[config.provider.backend]),
-            environment=switch_environment(config.tracing.export),
+            environment=self._switches(self.collector),
             disabled=config.tracing.export.disabled,
             expected_share=expected_share(config.tracing.export),
             api_key=PLACEHOLDER_KEY,
@@ -305,6 +323,9 @@ class _Cell:
             self._run_samples(untraced, [one.sample_id for one in self.not_applicable])
             untraced.finish()
         self.traces = self.store.read_traces(WORKER_NAME.format(cell=self.cell_id))
+        if self.collector is not None:
+            known = {trace.trace_id: trace.call_id for trace in self.traces if trace.call_id is not None}
+            self.traces += tuple(stored_traces(self.collector.spans(), known))
         self.completeness_done = True
         if self._is_unintended_failure():
             first = self.calls[0]

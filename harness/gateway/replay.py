@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -38,6 +39,9 @@ _NOT_RETURNED = frozenset(
     }
 )
 """What belonged to the recorded connection: bodies are kept decoded, and this server frames them itself."""
+
+_TOKEN = re.compile(r"[a-z0-9!#$%&'*+.^_`|~-]+")
+"""What HTTP/1.1 takes for a header's name: HTTP/2's ``:status`` is none."""
 
 _USAGE_NAMES = ("completion_tokens", "output_tokens")
 
@@ -185,7 +189,7 @@ def _break_off(capture: Capture, recording: Recording) -> None:
 
 
 def _headers(recording: Recording) -> Headers:
-    kept = [(name, value) for name, value in recording.headers if name not in _NOT_RETURNED]
+    kept = [(name, value) for name, value in recording.headers if name not in _NOT_RETURNED and _TOKEN.fullmatch(name)]
     if recording.text and not any(name == "content-type" for name, _ in kept):
         kept.append(("content-type", "application/json"))
     elif recording.events is not None and not any(name == "content-type" for name, _ in kept):

@@ -74,6 +74,9 @@ class LangChainProvider:
         parameters = translated(sample, self._label, self._kind.accepted, renamed=renamed, dropped=("stream_options",))
         if self._backend == "openai" and sample.stream and "stream_options" in sample.parameters:
             parameters["stream_usage"] = bool(sample.parameters["stream_options"].get("include_usage"))
+        if sample.recorded and self._backend == "mistralai":
+            # ChatMistralAI asks for a temperature and a top_p of its own unless a call has another.
+            parameters = {"temperature": None, "top_p": None, **parameters}
         return {**self._other_model(sample), "messages": list(sample.messages), **parameters}
 
     @property

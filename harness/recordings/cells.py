@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from harness.errors import EndpointError
 from harness.recordings.files import EXCHANGES_FILE, lines_of, shown_path
+from harness.recordings.requests import read_object
 from harness.recordings.values import Recording
 from harness.records import CELL_FILE, Call, CallId, Exchange, Record, SentSample
 
@@ -109,10 +110,6 @@ def _record(line: str, place: str, kind: type[R]) -> R:
 
 
 def _recording(exchange: Exchange, place: str) -> Recording:
-    try:
-        body = json.loads(exchange.request_body or "")
-    except (ValueError, RecursionError):
-        body = None
     chunks = exchange.chunks
     begun_ns = exchange.first_byte_ns
     return Recording(
@@ -120,7 +117,7 @@ def _recording(exchange: Exchange, place: str) -> Recording:
         dialect=exchange.dialect,
         method=exchange.method,
         path=exchange.path,
-        body=body if isinstance(body, dict) else None,
+        body=read_object(exchange.request_body or ""),
         status=exchange.status,
         headers=tuple((exchange.response_headers or {}).items()),
         text=exchange.response_body or "",

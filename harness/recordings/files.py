@@ -158,9 +158,12 @@ def _parse_yaml(path: Path, text: str) -> Any:
     # Few recordings are YAML, and every worker imports this module.
     import yaml  # type: ignore[import-untyped]  # noqa: PLC0415
 
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+        """Safe, and without YAML's dates, which JSON does not have."""
+
+    Loader.add_constructor("tag:yaml.org,2002:timestamp", lambda loader, node: loader.construct_scalar(node))
     try:
-        return yaml.load(text, Loader=loader)  # noqa: S506 - it is a safe loader
+        return yaml.load(text, Loader=Loader)  # noqa: S506 - it is a safe loader
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         place = shown_path(path) + (f", line {mark.line + 1}" if mark is not None else "")

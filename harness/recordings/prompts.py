@@ -66,7 +66,9 @@ def _chat(body: dict[str, Any], stream: bool) -> dict[str, Any]:
     messages = body.get("messages")
     if not isinstance(messages, list) or not messages or not all(isinstance(message, dict) for message in messages):
         raise NoSampleError("messages is no list of objects with at least one entry")
-    fields = {"messages": messages, "parameters": _parameters(body, ("messages", "tools")), "scenario": ""}
+    # LangChain asks for the key, and null says no more than its absence.
+    filled = [{"content": None, **message} if "tool_calls" in message else message for message in messages]
+    fields = {"messages": filled, "parameters": _parameters(body, ("messages", "tools")), "scenario": ""}
     return _with_tools(fields, body.get("tools"))
 
 
@@ -113,9 +115,10 @@ def _messages(items: Any) -> list[dict[str, Any]] | None:
             return None
         content = item.get("content")
         if not isinstance(content, str):
-            if not isinstance(content, list) or len(content) != 1 or content[0].get("type") != "input_text":
+            parts = content if isinstance(content, list) else []
+            if len(parts) != 1 or not isinstance(parts[0], dict) or set(parts[0]) != {"type", "text"}:
                 return None
-            content = content[0].get("text")
+            content = parts[0]["text"]
         messages.append({"role": item.get("role", "user"), "content": content})
     return messages
 

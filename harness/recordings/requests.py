@@ -8,14 +8,16 @@ alone, and values that say no more than the endpoint's default does.
 from __future__ import annotations
 
 import json
+import re
 from hashlib import blake2b
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
 
 CHAT, EMBEDDINGS, RESPONSES = "chat", "embeddings", "responses"
 _KINDS = {"chat/completions": CHAT, "embeddings": EMBEDDINGS, "responses": RESPONSES}
 _FIRST = ("model", "stream", "messages", "input")
 _ABSENT = object()
+MAX_DEPTH = 100
+"""Requests that are nested deeper match nothing."""
 _SHOWN_CHARACTERS = 60
 
 
@@ -27,13 +29,31 @@ class Difference(NamedTuple):
     recorded: str
 
 
+def read_object(text: str | bytes) -> dict[str, Any] | None:
+    """A request's body as JSON data; ``None`` if it is no object, or nested too deep to be looked through."""
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return document if isinstance(document, dict) and not is_deep(document) else None
+
+
+def is_deep(value: Any) -> bool:
+    """Whether lists and objects stand inside each other in more than ``MAX_DEPTH`` levels."""
+    level = [value]
+    for _ in range(MAX_DEPTH + 1):
+        level = [item for one in level for item in (one.values() if isinstance(one, dict) else one)
+                 if isinstance(item, dict | list)]  # fmt: skip
+    return bool(level)
+
+
 def kind_of(path: str) -> str:
     """What is asked for: ``chat``, ``embeddings``, ``responses``, or else the path.
 
     The version, what stands before it (Azure's deployments), the query and Mistral's ``#stream``
     make no difference.
     """
-    plain = urlsplit(path.replace("%23", "#")).path.rstrip("/")
+    plain = re.split("[?#]", path.replace("%23", "#"), maxsplit=1)[0].rstrip("/")
     return next((kind for end, kind in _KINDS.items() if plain.endswith(f"/{end}") or plain == end), plain)
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter, defaultdict
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from harness.recordings.embeddings import in_encoding
-from harness.recordings.requests import EMBEDDINGS, difference, differing_keys, digest, kind_of, stated
+from harness.recordings.requests import EMBEDDINGS, difference, differing_keys, digest, kind_of, read_object, stated
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -142,11 +141,8 @@ def _first_difference(dialect: Dialect, method: str, kind: str, form: dict[str, 
 
 def _asked(kind: str, body: bytes) -> tuple[dict[str, Any] | None, bytes, str]:
     """What a request states, its digest, and the encoding of vectors that it wants."""
-    try:
-        document = json.loads(body)
-    except (ValueError, RecursionError):
-        return None, b"", ""
-    if not isinstance(document, dict):
+    document = read_object(body)
+    if document is None:
         return None, b"", ""
     form = stated(kind, document)
     return form, digest(kind, form), str(document.get("encoding_format") or "float")

@@ -16,11 +16,12 @@ import re
 import zlib
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from harness.errors import EndpointError
-from harness.prompt_checks import kind
+from harness.prompt_checks import kind, shown
 from harness.recordings.dialects import Evidence, dialect_of
+from harness.recordings.requests import is_deep, read_object
 from harness.recordings.values import Recording
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def recording_of(entry: Entry, forced: Dialect | None) -> Recording:
     """
     request, response = (_object(entry, name) for name in ("request", "response"))
     target = _target(entry, request)
-    parts = urlsplit(target.replace("%23stream", "#stream"))
+    parts = _parts(entry, target)
     path = parts.path + (f"#{parts.fragment}" if parts.fragment else "")
     request_headers = dict(_headers(entry, "request", request.get("headers")))
     headers = _headers(entry, "response", response.get("headers"))
@@ -97,6 +98,15 @@ def _target(entry: Entry, request: dict[str, Any]) -> str:
     return target
 
 
+def _parts(entry: Entry, target: str) -> SplitResult:
+    try:
+        parts = urlsplit(target.replace("%23stream", "#stream"))
+        _ = parts.hostname
+    except ValueError as error:
+        raise EndpointError(f"{entry.place}: request.path is {shown(target)}, which is no URL ({error})") from error
+    return parts
+
+
 def _status(entry: Entry, response: dict[str, Any]) -> int:
     status = response.get("status", response.get("status_code"))
     if isinstance(status, dict):
@@ -104,7 +114,7 @@ def _status(entry: Entry, response: dict[str, Any]) -> int:
     if isinstance(status, str) and status.isdecimal():
         status = int(status)
     if isinstance(status, bool) or not isinstance(status, int) or not 200 <= status <= 599:
-        raise EndpointError(f"{entry.place}: response.status is {status!r}; a number from 200 to 599 was expected")
+        raise EndpointError(f"{entry.place}: response.status is {shown(status)}; a number from 200 to 599 was expected")
     return status
 
 
@@ -131,13 +141,8 @@ def _request_body(entry: Entry, request: dict[str, Any], headers: dict[str, str]
     """The body as JSON data; ``None`` for a body that is no JSON object, such as a form."""
     body = request.get("body", request.get("parsed_body"))
     if isinstance(body, dict) and not _is_wrapper(body):
-        return body
-    text = _body_text(entry, "request", request, headers)
-    try:
-        parsed = json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-    return parsed if isinstance(parsed, dict) else None
+        return None if is_deep(body) else body
+    return read_object(_body_text(entry, "request", request, headers))
 
 
 def _is_wrapper(body: dict[str, Any]) -> bool:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 _FACTS_NAMED = 20
 _VALUE_LENGTH = 80
+_DECIMALS = 4
 _NOT_RECORDED: tuple[Verdict, ...] = ("wrong", "missing", "elsewhere")
 
 
@@ -18,7 +19,7 @@ class TraceVerdict(NamedTuple):
     """What is said about one trace, in the places of MLflow.
 
     Attributes:
-        completeness: recorded / applicable facts.
+        completeness: recorded / applicable facts, rounded as people read it.
         fidelity: 1 - wrong / found facts; ``None`` where nothing was found.
         transparent: Whether the application got the same as without tracing; ``None`` if that is
             not known of this trace's calls.
@@ -68,8 +69,8 @@ def _verdict(
     summary = f"{recorded} of {count(len(judged), 'fact')} recorded right, where MLflow looks."
     return TraceVerdict(
         trace_id=trace_id,
-        completeness=recorded / len(judged),
-        fidelity=1 - len(wrong) / found if found else None,
+        completeness=round(recorded / len(judged), _DECIMALS),
+        fidelity=round(1 - len(wrong) / found, _DECIMALS) if found else None,
         transparent=False if opaque else True if all_compared else None,
         differences=_listing(summary, [_fault(judgement) for judgement in faults]),
         wrong=_listing(

@@ -1,8 +1,9 @@
 """The verdicts on a cell's traces as MLflow assessments: on the trace, in the trace table, in the charts.
 
 ``mlflow.genai.evaluate`` writes them, with code scorers that only look up what was judged
-already: no model is asked and nothing leaves the machine. It takes about 20 ms a trace with
-SQLite, in proportion to their number.
+already: no model is asked and nothing leaves the machine. It takes time in proportion to the
+traces (six writes and reads each: about 20 ms with SQLite, more through a server), so there is
+a limit, and the traces that lack most come first.
 """
 
 from __future__ import annotations
@@ -34,6 +35,10 @@ if TYPE_CHECKING:
     from harness.results import CompletenessResult
 
 SCORES = ("completeness", "fidelity", "transparent")
+ASSESSED_AT_MOST = 2000
+"""Traces of one cell that get assessments; the table of differences and the records have all."""
+
+ASSESSED_TAG = "harness.assessed"
 _SOURCE = AssessmentSource(source_type="CODE", source_id="llm-tracing-harness")
 
 
@@ -45,10 +50,14 @@ def assess_traces(uri: str, experiment_id: str, run_id: str, completeness: Compl
     Raises:
         StoreError: If an assessment is not on its trace afterwards.
     """
-    verdicts = {verdict.trace_id: verdict for verdict in trace_verdicts(completeness)}
+    judged = sorted(trace_verdicts(completeness), key=lambda one: (one.transparent is not False, one.completeness))
+    verdicts = {verdict.trace_id: verdict for verdict in judged[:ASSESSED_AT_MOST]}
     if not verdicts:
         return
     client = MlflowClient(tracking_uri=uri)
+    if len(judged) > len(verdicts):
+        told = f"{len(verdicts)} of {len(judged)} traces, those that lack most"
+        client.set_tag(run_id, ASSESSED_TAG, told)
     traces = [
         trace
         for trace in search(client, [experiment_id], None, include_spans=True, run_id=run_id)

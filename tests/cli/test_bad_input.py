@@ -59,6 +59,11 @@ if TYPE_CHECKING:
         ("endpoint=replay endpoint.path=Makefile", "Makefile is no recording", "'request' and 'response'"),
         ("endpoint=replay endpoint.path=. endpoint.timing=fast", "'fast'", "none, recorded, simulated"),
         ("endpoint=replay endpoint.path=. prompts.path=mine.jsonl", "prompts.path='mine.jsonl'", "from the recording"),
+        (
+            "endpoint=replay endpoint.path=. endpoint.latency.kind=fixed",
+            "endpoint.latency.kind=fixed",
+            "endpoint.timing=simulated",
+        ),
         ("endpoint.path=x.json", "endpoint.path='x.json'", "endpoint=replay"),
         ("prompts.scenario=Two", "prompts.scenario", "a name such as 'stream'"),
         ("store=server", "store.uri has no value", "store.uri=VALUE"),

@@ -1,0 +1,248 @@
+"""What the application got differently because the strategy was on.
+
+Each call of the strategy's arm is held against the same call (repetition, sample, step) of the arm
+without tracing. Outcomes, types and exceptions are compared always, values and texts only where the
+endpoint answers both arms alike (``CellRecord.compares_values``).
+
+Two things differ between processes without anybody's fault and are masked before values are called
+different: UUIDs that did not come over the wire (LangChain and LangGraph make such ids for runs and
+messages), and addresses in the ``repr`` of what is no data. A UUID that an exchange of the call shows
+is compared like any other text.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import orjson
+
+from harness.records import CallId
+from harness.results import TransparencyFinding
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from harness.records import Call, CellRecords, Exchange, Observation
+    from harness.results import Aspect
+
+MAX_TEXT_CHARS = 500
+"""Longer texts are cut in findings; the records hold them whole."""
+
+_UUID = re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b", re.IGNORECASE)
+_ADDRESS = re.compile(r"\bat 0x[0-9a-f]+")
+
+
+class Comparison(NamedTuple):
+    """What came out.
+
+    Attributes:
+        findings: The differences, at most one for each aspect of a call.
+        compared: Calls that were compared; ``None`` if none could be.
+        reason: Why none could be.
+    """
+
+    findings: tuple[TransparencyFinding, ...]
+    compared: int | None
+    reason: str | None = None
+
+
+def compare_arms(records: CellRecords, trace_ids: Mapping[str, str]) -> Comparison:
+    """Hold the calls of the completeness pass under the strategy against those without tracing.
+
+    Args:
+        records: The cell's raw records.
+        trace_ids: Call id to the id of the call's trace, for evidence.
+    """
+    arms: dict[str, dict[tuple[int, str], dict[int, Call]]] = {"strategy": {}, "baseline": {}}
+    for call in records.calls:
+        call_id = CallId.parse(call.call_id)
+        if call_id.phase == "completeness":
+            flows = arms[call_id.arm]
+            flows.setdefault((call_id.repetition, call_id.sample), {})[call_id.step] = call
+    both = [flow for flow in arms["strategy"] if flow in arms["baseline"]]
+    if not both:
+        return Comparison((), None, "the completeness pass has no calls without tracing to compare with")
+    exchanges = _exchanges_by_call(records.exchanges)
+    found: list[TransparencyFinding] = []
+    compared = 0
+    for flow in both:
+        traced, plain = arms["strategy"][flow], arms["baseline"][flow]
+        differences = []
+        if traced.keys() != plain.keys():
+            first = traced[min(traced)]
+            numbers = f"{len(plain)} call(s)", f"{len(traced)} call(s)"
+            differences.append((first, _Difference("outcome", "calls of the flow", *numbers)))
+        for step in sorted(traced.keys() & plain.keys()):
+            compared += 1
+            mask = _Mask(exchanges, traced[step].call_id, plain[step].call_id)
+            seen = _differences(plain[step], traced[step], mask, values=records.cell.compares_values)
+            differences += [(traced[step], one) for one in seen]
+        found += [_finding(call, one, trace_ids.get(call.call_id)) for call, one in differences]
+    return Comparison(tuple(found), compared)
+
+
+class _Difference(NamedTuple):
+    aspect: Aspect
+    place: str
+    without: str | None
+    with_tracing: str | None
+
+
+class _Mask:
+    """Masks what differs between processes; reads the wire only when two values differ."""
+
+    def __init__(self, exchanges: dict[str, list[Exchange]], *call_ids: str) -> None:
+        self._exchanges = [one for call_id in call_ids for one in exchanges.get(call_id, ())]
+        self._on_wire: set[str] | None = None
+
+    def __call__(self, text: str) -> str:
+        return _ADDRESS.sub("at 0x...", _UUID.sub(self._masked, text))
+
+    def _masked(self, match: re.Match[str]) -> str:
+        if self._on_wire is None:
+            texts = [text for one in self._exchanges for text in _texts_of(one)]
+            self._on_wire = {found.lower() for text in texts for found in _UUID.findall(text)}
+        return match.group() if match.group().lower() in self._on_wire else "<uuid>"
+
+
+def _differences(plain: Call, traced: Call, mask: _Mask, *, values: bool) -> Iterator[_Difference]:
+    if plain.outcome != traced.outcome:
+        gave_up = "cancelled" in (plain.outcome, traced.outcome)
+        yield _Difference("cancellation" if gave_up else "outcome", "", _ending(plain), _ending(traced))
+        return
+    without, given = plain.observed, traced.observed
+    if plain.outcome in ("error", "cancelled"):
+        aspect: Aspect = "exception" if plain.outcome == "error" else "cancellation"
+        yield from _first(aspect, _exception(plain, mask, values=values), _exception(traced, mask, values=values))
+    if without is None or given is None:
+        if plain.value_type != traced.value_type:
+            yield _Difference("type", "", plain.value_type, traced.value_type)
+        if values and plain.text != traced.text and mask(plain.text or "") != mask(traced.text or ""):
+            yield _Difference("value", "text", plain.text, traced.text)
+        return
+    # A function of the application's own around the SDK's stream has no stream object to show.
+    both = without.container_type is not None and given.container_type is not None
+    types = (_types(one, container=both, values=values) for one in (without, given))
+    yield from _first("type", *types)
+    if values:
+        yield from _value_difference(without.value, given.value, mask)
+        yield from _chunk_difference(without.chunks, given.chunks, mask)
+
+
+def _first(aspect: Aspect, without: dict[str, Any], given: dict[str, Any]) -> Iterator[_Difference]:
+    """The first of some named texts that differs."""
+    for name in sorted(without.keys() | given.keys(), key=lambda name: (name not in without, name)):
+        if without.get(name) != given.get(name):
+            yield _Difference(aspect, name, _text(without.get(name)), _text(given.get(name)))
+            return
+
+
+def _exception(call: Call, mask: _Mask, *, values: bool) -> dict[str, Any]:
+    seen = call.observed
+    if seen is None:
+        shown: dict[str, Any] = {"a type": call.error_type}
+        return shown | ({"message": mask(call.error_message or "")} if values else {})
+    shown = {"a type": seen.error_type or call.error_type, "bases": ", ".join(seen.error_bases)}
+    if values:
+        shown |= {"message": mask(seen.error_text or "")}
+        shown |= {name: mask(text) for name, text in seen.error_facts.items()}
+    return shown
+
+
+def _types(seen: Observation, *, container: bool, values: bool) -> dict[str, Any]:
+    """Types of what the application got; those of chunks only where both arms get the same answer."""
+    shown: dict[str, Any] = {"": seen.value_type}
+    if container:
+        shown["container"] = seen.container_type
+    return shown | ({"chunks": ", ".join(seen.chunk_types)} if values else {})
+
+
+def _value_difference(without: str | None, given: str | None, mask: _Mask) -> Iterator[_Difference]:
+    if without == given:
+        return
+    one, other = (None if text is None else mask(text) for text in (without, given))
+    if one != other and (found := _place(_decoded(one), _decoded(other))):
+        yield _Difference("value", *found)
+
+
+def _chunk_difference(
+    without: tuple[str, ...] | None, given: tuple[str, ...] | None, mask: _Mask
+) -> Iterator[_Difference]:
+    if without == given:
+        return
+    plain, traced = without or (), given or ()
+    for position, (one, other) in enumerate(zip(plain, traced, strict=False)):
+        if one != other and (masked := (mask(one), mask(other)))[0] != masked[1]:
+            place, before, after = _place(*map(_decoded, masked)) or ("", *masked)
+            yield _Difference("chunks", f"chunks[{position}]{_joined(place)}", before, after)
+            return
+    if len(plain) != len(traced):
+        yield _Difference("chunks", "number of chunks", str(len(plain)), str(len(traced)))
+
+
+def _place(one: Any, other: Any, path: str = "") -> tuple[str, str | None, str | None] | None:
+    """The first place in which two JSON values differ, and what stands there; ``None`` if they are equal."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        for key in sorted(one.keys() | other.keys()):
+            if key not in one or key not in other:
+                return f"{path}{_joined(key)}".lstrip("."), _text(one.get(key)), _text(other.get(key))
+            if found := _place(one[key], other[key], f"{path}.{key}"):
+                return found
+        return None
+    if isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
+        pairs = enumerate(zip(one, other, strict=True))
+        return next((found for n, (a, b) in pairs if (found := _place(a, b, f"{path}[{n}]"))), None)
+    same = type(one) is type(other) and one == other
+    return None if same else (path.lstrip("."), _text(one), _text(other))
+
+
+def _joined(place: str) -> str:
+    return place if not place or place.startswith("[") else f".{place}"
+
+
+def _ending(call: Call) -> str:
+    return f"{call.outcome}: {call.error_type}" if call.error_type else call.outcome
+
+
+def _text(value: Any) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
+
+
+def _decoded(text: str | None) -> Any:
+    try:
+        return orjson.loads(text) if text is not None else None
+    except ValueError:
+        return text
+
+
+def _finding(call: Call, found: _Difference, trace_id: str | None) -> TransparencyFinding:
+    without, given = (None if text is None else text[:MAX_TEXT_CHARS] for text in found[2:])
+    return TransparencyFinding(
+        call_id=call.call_id,
+        sample_id=call.sample_id,
+        scenario=call.scenario,
+        aspect=found.aspect,
+        place=found.place.removeprefix("a "),
+        without=without,
+        with_tracing=given,
+        trace_id=trace_id,
+    )
+
+
+def _exchanges_by_call(exchanges: tuple[Exchange, ...]) -> dict[str, list[Exchange]]:
+    found: defaultdict[str, list[Exchange]] = defaultdict(list)
+    for one in exchanges:
+        if one.call_id is not None:
+            found[one.call_id].append(one)
+    return found
+
+
+def _texts_of(exchange: Exchange) -> Iterator[str]:
+    yield exchange.request_body or ""
+    yield exchange.response_body or ""
+    for chunk in exchange.chunks or ():
+        yield chunk.data
