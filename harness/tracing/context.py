@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from asyncio import CancelledError
 from typing import TYPE_CHECKING, Any
 
 import mlflow
 from mlflow.entities import SpanEvent, SpanType
 
-from harness.tracing.spans import note_answer, note_request, opened, shows_text
+from harness.tracing.spans import note_answer, note_failure, note_request, opened, shows_text
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -105,7 +106,7 @@ def careful_stream(target: Target) -> Callable[..., Any]:
                     waiting = False
                 yield chunk
         except Exception as error:
-            span.record_exception(error)
+            note_failure(span, error)
             raise
         finally:  # also where the application leaves the stream early
             if chunks:
@@ -121,7 +122,11 @@ def careful_async(target: Target) -> Callable[..., Any]:
     async def ask(**request: Any) -> Any:
         with mlflow.start_span(target.name, span_type=target.kind) as span:
             note_request(span, target.describe, request)
-            value = await target.call(**request)
+            try:
+                value = await target.call(**request)
+            except CancelledError as error:
+                note_failure(span, error)
+                raise
             note_answer(span, target.answer, value)
             return value
 
@@ -144,10 +149,10 @@ def careful_async_stream(target: Target) -> Callable[..., Any]:
                     span.add_event(SpanEvent("first_token"))  # type: ignore[abstract]  # as MLflow declares it
                     waiting = False
                 yield chunk
-        except Exception as error:
-            span.record_exception(error)
+        except (Exception, CancelledError) as error:
+            note_failure(span, error)
             raise
-        finally:  # also where the application leaves the stream early, or cancels
+        finally:  # also where the application leaves the stream early
             if chunks:
                 note_answer(span, target.answer, chunks)
             span.end()

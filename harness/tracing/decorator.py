@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import mlflow
 from mlflow.entities import SpanType
 
-from harness.tracing.spans import note_answer, note_request, opened
+from harness.tracing.spans import note_answer, note_cut, note_failure, note_request, opened
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -127,10 +127,8 @@ def careful_stream(target: Target) -> Callable[..., Any]:
             for chunk in target.call(**request):
                 chunks.append(chunk)
                 yield chunk
-        except GeneratorExit:  # the application left early, and MLflow would not end the span
-            note_answer(span, target.answer, chunks)
-            if span is not None:
-                span.end()
+        except BaseException as error:
+            note_cut(span, target.answer, chunks, error)
             raise
         note_answer(span, target.answer, chunks)
 
@@ -144,7 +142,11 @@ def careful_async(target: Target) -> Callable[..., Any]:
     async def ask(**request: Any) -> Any:
         span = mlflow.get_current_active_span()
         note_request(span, target.describe, request)
-        value = await target.call(**request)
+        try:
+            value = await target.call(**request)
+        except CancelledError as error:
+            note_failure(span, error)
+            raise
         note_answer(span, target.answer, value)
         return value
 
@@ -166,10 +168,8 @@ def careful_async_stream(target: Target) -> Callable[..., Any]:
             async for chunk in await opened(target.call(**request)):
                 chunks.append(chunk)
                 yield chunk
-        except (GeneratorExit, CancelledError):  # left or cancelled, and MLflow would not end the span
-            note_answer(span, target.answer, chunks)
-            if span is not None:
-                span.end()
+        except BaseException as error:
+            note_cut(span, target.answer, chunks, error)
             raise
         note_answer(span, target.answer, chunks)
 

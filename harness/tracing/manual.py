@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _HELPERS: tuple[Callable[..., Any], ...] = (
-    spans.note_request, spans.note_answer, spans.shows_text, spans.opened,
+    spans.note_request, spans.note_answer, spans.note_failure, spans.note_cut, spans.shows_text, spans.opened,
 )  # fmt: skip
-"""What the functions of the styles may call; shown where they do."""
+"""What the functions of the styles may call, and one another; shown where they do."""
 
 
 class ManualTracing(MLflowTracing):
@@ -80,7 +80,11 @@ class ManualTracing(MLflowTracing):
         """The functions of this style and depth that were used; before any was, those for chat completions."""
         makers = self._used or [getattr(self._module, f"{self._depth}_{mode}") for mode in ("single", "stream")]
         text = source_of(makers)
-        helpers = [helper for helper in _HELPERS if f"{helper.__name__}(" in text]
+        helpers: list[Callable[..., Any]] = []
+        for helper in reversed(_HELPERS):
+            if f"{helper.__name__}(" in text:
+                helpers.insert(0, helper)
+                text += source_of([helper])
         return source_of([*helpers, *makers])
 
     def _traced(self, mode: str, target: Target) -> Callable[..., Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from mlflow.entities import SpanType
+from mlflow.entities import SpanEvent, SpanStatus, SpanStatusCode, SpanType
 from mlflow.tracing import set_span_chat_tools
 from mlflow.tracing.constant import SpanAttributeKey
 
@@ -88,6 +88,31 @@ def note_answer(span: LiveSpan | None, read: Callable[[Any], Answer], value: Any
             span.set_attribute(SpanAttributeKey.CHAT_USAGE, usage)
     except Exception:  # noqa: BLE001 - tracing must not break the application
         span.set_outputs(value)
+
+
+def note_cut(span: LiveSpan | None, read: Callable[[Any], Answer], chunks: list[Any], error: BaseException) -> None:
+    """What had come of a stream that broke, was cancelled, or that the application left.
+
+    MLflow ends the span of an ``Exception`` alone; that the application left is no error.
+    """
+    if span is None:
+        return
+    if chunks:
+        note_answer(span, read, chunks)
+    if isinstance(error, Exception):
+        return
+    if not isinstance(error, GeneratorExit):
+        note_failure(span, error)
+    span.end()
+
+
+def note_failure(span: LiveSpan | None, error: BaseException) -> None:
+    """What a call ended with; MLflow's own ``record_exception`` refuses a cancellation."""
+    if span is None:
+        return
+    span.add_event(SpanEvent.from_exception(error))  # type: ignore[arg-type]  # it takes any
+    status = SpanStatus(SpanStatusCode.ERROR, description=f"{type(error).__name__}: {error}")
+    span.set_status(status)  # type: ignore[arg-type]  # as MLflow itself calls it
 
 
 def shows_text(read: Callable[[Any], Answer], chunk: Any) -> bool:

@@ -86,6 +86,8 @@ class Application:
             "embeddings": lambda: Operation(
                 "embeddings", "single", self.embedder.embeddings.create, _unused, _embeddings, dict
             ),
+            "slow": lambda: self._chat("chat_async", "async", self._slow),
+            "broken": lambda: self._chat("stream", "stream", self._broken),
             "chain": lambda: Operation("chain", "single", self._chain, _unused, provider.answer, dict),
             "agent": lambda: Operation("agent", "async", self._agent, _unused, _text, dict),
             "unreadable": lambda: Operation("chat", "single", provider.complete, _unused, _unreadable, _unreadable),
@@ -100,6 +102,15 @@ class Application:
         """An asynchronous generator, as frameworks have them."""
         async for chunk in await self.async_client.chat.completions.create(**request):
             yield chunk
+
+    async def _slow(self, **_request: Any) -> Any:
+        await asyncio.sleep(HANG_S)
+
+    def _broken(self, **request: Any) -> Iterator[Any]:
+        """A stream that fails after three chunks, as one does that the server cuts."""
+        for _, chunk in zip(range(3), self.client.chat.completions.create(**request), strict=False):
+            yield chunk
+        raise ConnectionResetError("the server went away")
 
     def _chain(self, topic: str) -> Any:
         return self.client.chat.completions.create(**chat(topic))
@@ -144,6 +155,7 @@ class Application:
             "single": self.tried("single", lambda: single(**chat("good morning"))),
             "stream": self.tried("stream", lambda: list(stream(**chat("good morning", stream=True)))),
             "left": self.left("left"),
+            "broken": self.tried("broken", lambda: list(self.call("broken")(**chat("one two", stream=True)))),
             "embeddings": self.tried(
                 "embeddings", lambda: self.call("embeddings")(model="embedder", input=["a text", "another"])
             ),
@@ -182,6 +194,13 @@ class Application:
         await asyncio.sleep(0.05)  # the loop closes what a generator left open
         return chunks
 
+    async def cancelled(self, call: Callable[..., Any]) -> Any:
+        """A call that is cancelled when it has begun."""
+        task = asyncio.ensure_future(call(**chat("good morning")))
+        await asyncio.sleep(0.05)
+        task.cancel("the user went away")
+        return await task
+
     async def observe_async(self) -> dict[str, Any]:
         """What is called in an event loop."""
         single = self.call("chat_async")
@@ -204,6 +223,7 @@ class Application:
             "async_timeout": await self.tried_async(
                 "async_timeout", lambda: asyncio.wait_for(self.read("stream_async", "HOLD"), HELD_S)
             ),
+            "async_cancel": await self.tried_async("async_cancel", lambda: self.cancelled(self.call("slow"))),
             "agent": await self.tried_async("agent", lambda: self.call("agent")(question="good morning")),
             "flow_async": await self.tried_async("flow_async", lambda: self.flow(handle)("good morning")),
         }

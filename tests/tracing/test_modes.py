@@ -22,8 +22,17 @@ if TYPE_CHECKING:
 STYLES = [f"{style}/{depth}" for style in ("decorator", "wrapper", "context") for depth in ("plain", "careful")]
 CAREFUL = [style for style in STYLES if style.endswith("careful")]
 AROUND = [f"around {style}" for style in ("decorator", "wrapper", "context")]
-SYNC = ("single", "stream", "left", "embeddings", "chain", "unreadable", "flow", "flow_error")
-ASYNC = ("async", "async_error", "async_stream", "generated", "async_stream_error", "async_left", "async_timeout")
+SYNC = ("single", "stream", "left", "broken", "embeddings", "chain", "unreadable", "flow", "flow_error")
+ASYNC = (
+    "async",
+    "async_error",
+    "async_stream",
+    "generated",
+    "async_stream_error",
+    "async_left",
+    "async_timeout",
+    "async_cancel",
+)
 CALLS = (*SYNC, *ASYNC, "agent", "flow_async")
 BOTH = ["langchain openai both", "langchain mistralai both"]
 
@@ -50,6 +59,8 @@ def test_what_the_untraced_application_sees(modes: Seen) -> None:
     assert case["async_error"]["error"] == case["async_stream_error"]["error"] == "openai.BadRequestError"
     assert case["flow_error"] == case["async_error"]
     assert case["async_timeout"]["error"] == "builtins.TimeoutError"
+    assert case["async_cancel"]["error"] == "asyncio.exceptions.CancelledError"
+    assert case["broken"] == {"error": "builtins.ConnectionResetError", "message": "the server went away"}
     assert len(case["left"]) == len(case["async_left"]["types"]) == 3
     assert case["flow"]["text"] == "Echo: Echo: good morning"
 
@@ -62,13 +73,32 @@ def test_one_trace_a_call_or_flow(modes: Seen, case: str, call: str) -> None:
 
 
 @pytest.mark.parametrize("case", CAREFUL)
-@pytest.mark.parametrize("call", ["left", "async_left", "async_timeout"])
-def test_careful_streams_survive_an_early_end(modes: Seen, case: str, call: str) -> None:
-    """A stream that was left or cancelled has a finished trace with what had come by then."""
-    (span,) = spans_of(modes, case, call)
-    come = {"left": "Echo: one", "async_left": "Echo: one", "async_timeout": "Echo:"}[call]
+@pytest.mark.parametrize(
+    ("call", "come", "state"),
+    [
+        ("left", "Echo: one", "OK"),
+        ("async_left", "Echo: one", "OK"),
+        ("async_timeout", "Echo:", "ERROR"),
+        ("broken", "Echo: one", "ERROR"),
+    ],
+)
+def test_careful_streams_survive_an_early_end(modes: Seen, case: str, call: str, come: str, state: str) -> None:
+    """A stream that was left, cancelled or broken has a finished trace with what had come by then."""
+    (trace,) = modes.traces[f"{case}/{call}"]
+    (span,) = trace.spans
+    assert (trace.state, span.status) == (state, state)
     assert span.attributes["mlflow.spanOutputs"]["choices"][0]["message"]["content"] == come
     assert span.attributes["mlflow.spanInputs"]["stream"] is True
+    assert ("exception" in span.events) is (state == "ERROR")
+
+
+@pytest.mark.parametrize("case", CAREFUL)
+def test_careful_says_that_a_call_was_cancelled(modes: Seen, case: str) -> None:
+    """A cancelled call's trace is in error, with the cancellation on its span."""
+    (span,) = spans_of(modes, case, "async_cancel")
+    assert span.status == "ERROR"
+    assert span.events == ["exception"]
+    assert "mlflow.spanOutputs" not in span.attributes
 
 
 @pytest.mark.parametrize("case", CAREFUL)
