@@ -3,7 +3,7 @@
 Forgiven are: the order of an object's keys; null against an absent key; an integer against a
 float of equal value; a text against a list of that one text part; a file's data URL against MLflow's
 reference to an attachment of the
-same type and size, which its web interface shows in its place; tool call arguments as JSON
+same type and bytes, which its web interface shows in its place; tool call arguments as JSON
 text against the object; and in messages three ways of writing nothing (an empty list of tool
 calls, empty text beside tool calls, and ``prefix: false``, Mistral's default, which its SDK
 adds to what the application gave).
@@ -11,8 +11,11 @@ adds to what the application gave).
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
+from base64 import b64decode
+from hashlib import sha256
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -101,7 +104,10 @@ def same_messages(expected: Any, traced: Any) -> bool:
 
 
 def _with_attachments(value: Any) -> Any:
-    """A value in which files stand as their type and size: data URLs, and MLflow's references to attachments."""
+    """A value in which files stand as their type and content: data URLs, and MLflow's references to attachments.
+
+    A reference whose attachment could not be read has no digest of it, and is no file.
+    """
     if isinstance(value, dict):
         return {key: _with_attachments(one) for key, one in value.items()}
     if isinstance(value, list):
@@ -110,11 +116,11 @@ def _with_attachments(value: Any) -> Any:
         return value
     if value.startswith(_ATTACHMENT):
         query = parse_qs(urlsplit(value).query)
-        return ("file", *query.get("content_type", ()), *query.get("size", ()))
+        return ("file", *query.get("content_type", ()), *query["sha256"]) if "sha256" in query else value
     head, _, data = value.partition(";base64,")
     if head.startswith("data:") and data:
-        padding = len(data) - len(data.rstrip("="))
-        return ("file", head.removeprefix("data:"), str(len(data) * 3 // 4 - padding))
+        with contextlib.suppress(ValueError):
+            return ("file", head.removeprefix("data:"), sha256(b64decode(data, validate=True)).hexdigest())
     return value
 
 

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Literal
 import mlflow
 from mlflow.entities import Metric, Param, RunTag, ViewType
 from mlflow.exceptions import MlflowException
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+from mlflow.tracing.utils.artifact_utils import get_artifact_uri_for_trace
 from mlflow.tracking import MlflowClient
 
 from harness.errors import EndpointError, StoreError
@@ -22,14 +24,14 @@ from harness.tracking.cells import cell_metrics, cell_params, cell_tags
 from harness.tracking.owners import is_dead, process_identity
 from harness.tracking.table import log_evaluation
 from harness.tracking.temporary import environment
-from harness.tracking.traces import PAGE, first_start, search, stored_trace
+from harness.tracking.traces import PAGE, first_start, search, stored_trace, with_attachments
 from harness.tracking.uris import check_store
 from harness.urls import without_secrets
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
-    from mlflow.entities import Run
+    from mlflow.entities import Run, Trace
 
     from harness.prompts import PromptSet
     from harness.results import CellResult
@@ -146,7 +148,14 @@ class Store:
         found = search(
             self.client, [self.experiment_id], f"metadata.`mlflow.source.name` = '{source_name}'", include_spans=True
         )
-        return tuple(sorted((stored_trace(trace) for trace in found), key=first_start))
+        read = (with_attachments(stored_trace(trace), self._attachments_of(trace)) for trace in found)
+        return tuple(sorted(read, key=first_start))
+
+    def _attachments_of(self, trace: Trace) -> Callable[[str], bytes]:
+        """Reads a trace's attachments by their ids; MLflow has no public way."""
+        return lambda name: get_artifact_repository(get_artifact_uri_for_trace(trace.info)).download_trace_attachment(
+            name
+        )
 
     def link_traces(self, run_id: str, traces: Sequence[StoredTrace]) -> None:
         """Let the cell's run show its traces."""

@@ -1,17 +1,26 @@
-"""Stored traces: searched page by page, and read back into records."""
+"""Stored traces: searched page by page, and read back into records.
+
+MLflow moves files (images, audio) out of a trace into attachments and leaves a reference. An attachment
+is read with its trace: what it really holds is noted on the reference, as ``sha256`` of its bytes.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 from harness.records import CALL_ID_METADATA, SpanEvent, StoredSpan, StoredTrace
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from mlflow.entities import Span, Trace
     from mlflow.tracking import MlflowClient
 
 PAGE = 200
+_REFERENCE = re.compile(r"mlflow-attachment://([0-9a-f-]+)\?[^\s\"'\\]+")
 
 
 def search(
@@ -38,6 +47,26 @@ def search(
         token = page.token
         if not token:
             return found
+
+
+def with_attachments(trace: StoredTrace, read: Callable[[str], bytes]) -> StoredTrace:
+    """A trace whose references to attachments say what the attachments hold.
+
+    Args:
+        trace: As it was read back.
+        read: Gives the bytes of one of the trace's attachments by its id; whatever it raises means that
+            the attachment is not there, and the reference then stays as it is.
+    """
+
+    def noted(reference: re.Match[str]) -> str:
+        try:
+            data = read(reference.group(1))
+        except Exception:  # noqa: BLE001  # each kind of artifact store has errors of its own
+            return reference.group(0)
+        return f"{reference.group(0)}&sha256={hashlib.sha256(data).hexdigest()}"
+
+    text = trace.model_dump_json()
+    return StoredTrace.model_validate_json(_REFERENCE.sub(noted, text)) if _REFERENCE.search(text) else trace
 
 
 def stored_trace(trace: Trace) -> StoredTrace:
