@@ -39,6 +39,8 @@ class ManualTracing(MLflowTracing):
         self._depth = depth
         self._provider: Provider | None = None
         self._used: dict[Callable[..., Any], None] = {}
+        # All but the bare wrapper around the SDK's method are functions of the application's own.
+        self.streams_are_generators = (style, depth) != ("wrapper", "plain")
 
     def install(self, provider: Provider, tracking_uri: str | None, experiment: str | None) -> None:
         """Say where traces go; careful tracing asks the provider what an answer shows."""
