@@ -3,22 +3,43 @@
 from __future__ import annotations
 
 import ast
+import importlib.metadata
 import importlib.util
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
-from harness.config import BACKENDS, DEPTHS, RESTS, STYLES, HarnessConfig
+from harness.config import (
+    ALL,
+    BACKENDS,
+    DEPTHS,
+    PROCESS_ENDINGS,
+    RESTS,
+    STYLES,
+    TIMINGS,
+    ExportConfig,
+    HarnessConfig,
+    MeasureConfig,
+)
 from harness.errors import ConfigError, EndpointError, unknown_option
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-ENDPOINT_KINDS = ("simulator", "forward")
+ENDPOINT_KINDS = ("simulator", "forward", "replay")
 LATENCY_KINDS = ("none", "fixed", "lognormal")
+OTLP_PACKAGE = "opentelemetry-exporter-otlp-proto-http"
+"""What MLflow needs for its export over OTLP and does not bring."""
+
 NO_TRACING = "harness.tracing.none:NoTracing"
-_STYLELESS = ("none", "autolog")
+_STYLED = {"manual": ("style", "depth"), "around": ("style",), "autolog": (), "both": (), "none": ()}
+"""Strategy to what of manual tracing it has; a strategy of one's own takes what it is given."""
+
+_LEAST = {
+    "queue_size": 0, "workers": 1, "batch_size": 1, "interval_ms": 1, "buffer_size": 1, "buffer_ttl_s": 1,
+}  # fmt: skip
+"""Switch to its least value; OpenTelemetry refuses others, or MLflow stops."""
 
 
 def check_config(config: HarnessConfig) -> None:
@@ -79,14 +100,42 @@ def _check_tracing(config: HarnessConfig) -> None:
     tracing = config.tracing
     if not tracing.name:
         raise ConfigError("tracing.name is empty; give the strategy a name")
-    if tracing.name == "manual":
-        _one_of("style", tracing.style, "tracing.style", STYLES)
-        _one_of("depth", tracing.depth, "tracing.depth", DEPTHS)
+    styled = _STYLED.get(tracing.name, ("style", "depth"))
+    if tracing.name in _STYLED:
+        for key, options in (("style", STYLES), ("depth", DEPTHS)):
+            if key in styled:
+                _one_of(key, getattr(tracing, key), f"tracing.{key}", options)
+            else:
+                setattr(tracing, key, "")
     if tracing.name == "none" and tracing.target != NO_TRACING:
         raise ConfigError(f"tracing.name=none is kept for {NO_TRACING}; give {tracing.target} another name")
-    if tracing.name in _STYLELESS:
-        tracing.style = tracing.depth = ""
+    if tracing.name == "none":
+        tracing.export = ExportConfig()
+    _check_export(tracing.export)
     check_target(tracing.target, "tracing.target")
+
+
+def _check_export(export: ExportConfig) -> None:
+    for key, bound in _LEAST.items():
+        value = getattr(export, key)
+        if value is not None and value < bound:
+            raise ConfigError(f"tracing.export.{key}={value} is below {bound}")
+    ratio = export.sampling_ratio
+    if ratio is not None and not 0.0 <= ratio <= 1.0:
+        raise ConfigError(f"tracing.export.sampling_ratio={ratio} is not between 0 and 1")
+    if export.otlp and not _installed(OTLP_PACKAGE):
+        raise ConfigError(
+            f"tracing.export.otlp=true needs the package {OTLP_PACKAGE}, which is not installed; install it, "
+            "or leave tracing.export.otlp=false"
+        )
+
+
+def _installed(package: str) -> bool:
+    try:
+        importlib.metadata.distribution(package)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
 
 
 def _check_endpoint(config: HarnessConfig) -> None:
@@ -103,6 +152,7 @@ def _check_endpoint(config: HarnessConfig) -> None:
             f"endpoint={endpoint.name} speaks {endpoint.backend}'s format, but provider={config.provider.name} sends "
             f"{backend}'s; choose an endpoint for {backend}, or endpoint=simulator"
         )
+    _check_replay(config)
     if endpoint.kind == "forward":
         url = urlsplit(endpoint.base_url or "")
         if url.username or url.password or url.query:
@@ -113,6 +163,33 @@ def _check_endpoint(config: HarnessConfig) -> None:
         if url.scheme not in ("http", "https") or not url.hostname:
             said = f"={endpoint.base_url!r} is not a URL" if endpoint.base_url else " is needed for this endpoint"
             raise EndpointError(f"endpoint.base_url{said}; give one such as http://127.0.0.1:8000/v1")
+
+
+def _check_replay(config: HarnessConfig) -> None:
+    endpoint = config.endpoint
+    _one_of("timing", endpoint.timing, "endpoint.timing", TIMINGS)
+    if endpoint.kind != "replay":
+        if endpoint.path is not None:
+            raise EndpointError(
+                f"endpoint.path={endpoint.path!r} cannot be with endpoint={endpoint.name}, which answers from no "
+                "recording; choose endpoint=replay"
+            )
+        return
+    if not endpoint.path:
+        raise EndpointError(
+            "endpoint.path is needed for this endpoint; give a cell's folder of records, or a file or folder of "
+            "recorded exchanges"
+        )
+    if endpoint.latency.kind != "none" and endpoint.timing != "simulated":
+        raise ConfigError(
+            f"endpoint.latency.kind={endpoint.latency.kind} has no effect with endpoint.timing={endpoint.timing}; "
+            "choose endpoint.timing=simulated"
+        )
+    if config.prompts.path is not None:
+        raise ConfigError(
+            f"prompts.path={config.prompts.path!r} cannot be with endpoint={endpoint.name}, whose prompt set comes "
+            "from the recording in endpoint.path; leave it out, or choose endpoint=simulator"
+        )
 
 
 def _check_measure(config: HarnessConfig) -> None:
@@ -127,14 +204,28 @@ def _check_measure(config: HarnessConfig) -> None:
         "margin_relative": 0,
         "precision_ms": 0,
         "precision_relative": 0,
+        "ending_calls": 1,
+        "burst_calls": 1,
     }
     for key, bound in least.items():
         if not getattr(measure, key) >= bound:  # NaN, too, is below
             raise ConfigError(f"measure.{key}={getattr(measure, key)} is below {bound:g}")
-    for key in ("period_ms", "max_load", "drain_timeout_s"):
+    for key in ("period_ms", "max_load", "drain_timeout_s", "exit_timeout_s"):
         if not getattr(measure, key) > 0:
             raise ConfigError(f"measure.{key}={getattr(measure, key)} is not above 0")
     _one_of("rest", measure.rest, "measure.rest", RESTS)
+    _check_losses(measure)
+
+
+def _check_losses(measure: MeasureConfig) -> None:
+    """See that only known endings are asked for, and put each once into their usual order."""
+    asked = [measure.losses] if isinstance(measure.losses, str) else measure.losses
+    options = (ALL, *PROCESS_ENDINGS)
+    if not isinstance(asked, list):
+        raise unknown_option("process ending", str(asked), "measure.losses", options)
+    for ending in asked:
+        _one_of("process ending", str(ending), "measure.losses", options)
+    measure.losses = [ending for ending in PROCESS_ENDINGS if ALL in asked or ending in asked]
 
 
 def check_target(target: str, key: str, kind: Literal["class", "function"] = "class") -> None:

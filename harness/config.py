@@ -8,6 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
+from typing import Any, get_args
+
+from harness.records import Dialect, ProcessEnding
 
 STYLES = ("decorator", "wrapper", "context")
 DEPTHS = ("plain", "careful")
@@ -15,7 +18,13 @@ MISSING = "???"
 """What OmegaConf takes for a value that has to be given."""
 
 BACKENDS = ("openai", "mistralai")
+DIALECTS: dict[str, Dialect] = {"openai": "openai", "mistralai": "mistral"}
+"""The wire format that each backend speaks."""
+
 RESTS = ("stop", "drain")
+PROCESS_ENDINGS: tuple[ProcessEnding, ...] = get_args(ProcessEnding)
+ALL = "all"
+TIMINGS = ("recorded", "none", "simulated")
 DEFAULT_MODELS = {"openai": "gpt-4o-mini", "mistralai": "mistral-small-latest"}
 
 
@@ -54,21 +63,56 @@ class PromptsConfig:
 
 
 @dataclass
+class ExportConfig:
+    """MLflow's own switches; ``None`` leaves each as MLflow has it.
+
+    Attributes:
+        asynchronous: Whether traces are written to the store in the background.
+        batch_processor: Whether ended spans are handed to the exporter in batches by a thread of
+            their own; without effect where ``asynchronous`` is off.
+        queue_size: Writes that may wait for the store; what comes to a full queue is dropped. 0 is without bound.
+        workers: Threads that write to the store.
+        batch_size: Spans in a batch.
+        interval_ms: How long an incomplete batch waits.
+        buffer_size: Unfinished traces that are kept; more push the oldest out.
+        buffer_ttl_s: How long an unfinished trace is kept.
+        sampling_ratio: Share of traces that are recorded, from 0 to 1.
+        disabled: Whether tracing is disabled again after it was turned on.
+        otlp: Whether spans also go over OTLP, in OpenTelemetry's GenAI conventions, to a collector on loopback.
+    """
+
+    asynchronous: bool | None = None
+    batch_processor: bool | None = None
+    queue_size: int | None = None
+    workers: int | None = None
+    batch_size: int | None = None
+    interval_ms: int | None = None
+    buffer_size: int | None = None
+    buffer_ttl_s: int | None = None
+    sampling_ratio: float | None = None
+    disabled: bool = False
+    otlp: bool = False
+
+
+@dataclass
 class TracingConfig:
     """A tracing strategy.
 
     Attributes:
-        name: ``none``, ``manual``, ``autolog``, or a name of one's own.
+        name: ``none``, ``manual``, ``autolog``, ``around`` (a manual span around autolog), ``both``
+            (autolog of LangChain and of the SDK beneath it), or a name of one's own.
         target: Import path of the class.
-        style: Manual tracing's style; without effect elsewhere, so that a sweep over several
+        style: The style of manual spans; without effect elsewhere, so that a sweep over several
             strategies may set it.
         depth: Manual tracing's depth; likewise.
+        export: MLflow's switches; without effect on ``none``.
     """
 
     name: str = "none"
     target: str = MISSING
     style: str = ""
     depth: str = ""
+    export: ExportConfig = field(default_factory=ExportConfig)
 
 
 @dataclass
@@ -94,12 +138,16 @@ class EndpointConfig:
 
     Attributes:
         name: How the endpoint is called in runs and reports.
-        kind: ``simulator`` or ``forward``.
-        backend: Whose wire format it speaks; empty for both.
+        kind: ``simulator``, ``forward`` or ``replay``.
+        backend: Whose wire format it speaks; empty for both. With ``replay`` it says whose format
+            recordings are in, where they do not show it.
         base_url: Where to forward to, with the version path (``https://host/v1``).
         key_env: Name of the environment variable that holds the key; empty for none.
         timeout_s: How long a forwarded answer may take.
-        latency: The simulator's waiting.
+        latency: The simulator's waiting; with ``replay`` that of ``timing=simulated``.
+        path: Recorded exchanges to answer from: a file or a folder.
+        timing: What a recorded answer waits: as ``recorded``, ``none``, or ``simulated`` as
+            ``latency`` says.
     """
 
     name: str = "simulator"
@@ -109,6 +157,8 @@ class EndpointConfig:
     key_env: str = ""
     timeout_s: float = 120.0
     latency: LatencyConfig = field(default_factory=LatencyConfig)
+    path: str | None = None
+    timing: str = "recorded"
 
 
 @dataclass
@@ -135,6 +185,12 @@ class MeasureConfig:
             (``stop``), or it has drained (``drain``).
         timing: Whether the timing pass is run.
         drain_timeout_s: How long a drain may take before the cell fails.
+        losses: Process endings after which stored traces are counted: a list of them, one alone, or
+            ``all``. Each takes a fresh process.
+        exit_timeout_s: How long a process may take to end by itself before it is killed.
+        ending_calls: Calls before each of these endings but ``burst``. No multiple of the sizes in which
+            exporters send: what is left over for the next batch is what an abrupt end loses.
+        burst_calls: Calls of ``burst``, back to back and then drained.
     """
 
     name: str = "quick"
@@ -152,6 +208,10 @@ class MeasureConfig:
     rest: str = "stop"
     timing: bool = True
     drain_timeout_s: float = 120.0
+    losses: Any = field(default_factory=list)  # OmegaConf knows no union of a list and a text
+    exit_timeout_s: float = 30.0
+    ending_calls: int = 23
+    burst_calls: int = 2000
 
 
 @dataclass

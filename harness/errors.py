@@ -41,6 +41,10 @@ class EndpointError(InputError):
     """An endpoint that cannot be used as configured: no key, not a URL, not reachable."""
 
 
+class NotApplicableError(HarnessError):
+    """What was asked for makes no sense for this provider or strategy; the message says why."""
+
+
 class CellError(HarnessError):
     """A cell that could not be finished; the sweep goes on and the report names the reason."""
 
@@ -49,16 +53,16 @@ class UnattributedError(CellError):
     """An exchange reached the gateway without a call id, so the ground truth has a hole."""
 
 
-class NotApplicableError(HarnessError):
-    """A provider or a strategy cannot do what a sample asks for; that is a result, not a failure."""
-
-
 class WorkerError(CellError):
     """A worker process ended or answered in a way that the protocol does not know."""
 
 
 class GatewayError(CellError):
     """The gateway process did not start, or ended before it was told to."""
+
+
+class CollectorError(CellError):
+    """The collector process did not start, or ended before it was told to."""
 
 
 class StoreError(CellError):

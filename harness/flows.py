@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from harness.prompts import Sample
-    from harness.providers import Operation, Provider
+    from harness.providers import Answer, Operation, Provider
     from harness.records import Outcome
     from harness.scenarios import Scenario
     from harness.tracing import Strategy
@@ -305,11 +305,25 @@ class _FlowRun:
 
     def text(self, operation: str, value: Any) -> str:
         """What the application reads as the answer's text."""
-        return self._flows.operation(operation).answer(value).text
+        return self._answer(operation, value).text
 
     def message(self, operation: str, value: Any) -> dict[str, Any]:
         """The answer as plain JSON data in the shape of a chat completion."""
-        return self._flows.operation(operation).answer(value).message
+        return self._answer(operation, value).message
+
+    def _answer(self, operation: str, value: Any) -> Answer:
+        """The application reads an answer.
+
+        A tracer can put something in its place that no application can read, such as ``None`` for a
+        cancelled call. The flow ends with the error then, as the application would; the call is recorded
+        with what it gave, and the comparison with the arm without tracing shows it.
+        """
+        try:
+            return self._flows.operation(operation).answer(value)
+        except Exception as error:
+            with self._lock:
+                self.errors.append(error)
+            raise
 
     # Recording
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, ValidationError, model_validator
 
-from harness.config import data_folder
+from harness.config import BACKENDS, DIALECTS, data_folder
 from harness.errors import ConfigError, PromptSetError, unknown_option
 from harness.prompt_checks import (
     FlawError,
@@ -32,13 +32,15 @@ from harness.prompt_checks import (
     printable,
 )
 from harness.prompt_files import Row, at_line, read_bytes, rows_of
+from harness.recordings import load_recordings
 from harness.records import Record
 from harness.scripts import ScriptedAnswer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from harness.config import PromptsConfig
+    from harness.config import EndpointConfig, PromptsConfig
+    from harness.recordings import Flow
 
 
 class Sample(Record):
@@ -63,6 +65,9 @@ class Sample(Record):
             ``chat``, or ``stream`` where the answer is streamed.
         options: The scenario's own options.
         script: What the simulator answers, exchange by exchange; without one it answers by itself.
+        model: The model to ask for, where it is another than the provider's configuration says.
+        recorded: Whether the sample states a recorded request. An endpoint took that as it was, so its
+            messages, tools and parameters may have any form.
     """
 
     id: str
@@ -75,6 +80,8 @@ class Sample(Record):
     scenario: str = ""
     options: dict[str, Any] = Field(default_factory=dict)
     script: tuple[ScriptedAnswer, ...] = ()
+    model: str | None = None
+    recorded: bool = False
 
     @property
     def scenario_name(self) -> str:
@@ -91,7 +98,7 @@ class Sample(Record):
                 data = {**data, "script": entries}
             for name, value in data.items():
                 check_json(value, str(name))
-                if name in _CHECKS:
+                if name in _CHECKS and not (name in _AS_RECORDED and data.get("recorded")):
                     _CHECKS[name](value)
         return data
 
@@ -108,8 +115,10 @@ _CHECKS: dict[str, Callable[[Any], None]] = {
     "options": check_options,
     "script": check_script,
 }
-_LATER_FIELDS = ("tools", "scenario", "options", "script")
+_AS_RECORDED = ("messages", "parameters", "tools")
+_LATER_FIELDS = ("tools", "scenario", "options", "script", "model", "recorded")
 """Fields that came after the first digests were recorded: where they are empty, a digest stays as it was."""
+_MOST_LISTED = 5
 
 
 class PromptSet(Record):
@@ -120,18 +129,20 @@ class PromptSet(Record):
         path: Where it was read from, for messages; not part of the digest.
         samples: In the order of the file; at least one.
         digest: SHA-256 over the samples in canonical JSON, see ``digest_samples``.
+        notes: What a person should know about it, in sentences.
     """
 
     name: str
     path: str
     samples: tuple[Sample, ...]
     digest: str
+    notes: tuple[str, ...] = ()
 
 
 def digest_samples(samples: Iterable[Sample]) -> str:
     """SHA-256, in hexadecimal, over the samples in canonical JSON.
 
-    Each sample is one line of UTF-8 with all fields of ``Sample`` (tools, scenario, options and script only where
+    Each sample is one line of UTF-8 with all fields of ``Sample`` (those of ``_LATER_FIELDS`` only where
     they say something), keys sorted, no spaces and no escapes that JSON does not ask for. The file's format, its
     path and the set's name are not part of it.
     """
@@ -158,8 +169,7 @@ def load_prompts(path: Path, *, name: str | None = None, limit: int | None = Non
         PromptSetError: With file, line and what is wrong.
         ConfigError: If the limit is below 1.
     """
-    if limit is not None and limit < 1:
-        raise ConfigError(f"prompts.limit is {limit}, it must be at least 1, or null for all samples")
+    _check_limit(limit)
     try:
         data = read_bytes(path)
         samples = tuple(_samples(rows_of(path.suffix)(data)))[:limit]
@@ -191,28 +201,34 @@ def builtin_path(name: str) -> Path:
     return data_folder("datasets") / f"{name}.jsonl"
 
 
-def resolve_prompts(config: PromptsConfig) -> PromptSet:
+def resolve_prompts(config: PromptsConfig, endpoint: EndpointConfig | None = None, backend: str = "") -> PromptSet:
     """Read the prompt set that the configuration asks for; a path wins over a name.
+
+    Args:
+        config: What is asked for.
+        endpoint: What is to answer. One that replays recorded exchanges has the prompt set in its recording.
+        backend: Whose format the provider speaks; samples of a recording in another are left out.
 
     Raises:
         PromptSetError: If the file cannot be read as a prompt set.
-        ConfigError: If the name is unknown, the path is empty or the limit is below 1.
+        EndpointError: If the recording cannot be read.
+        ConfigError: If the name or the scenario is unknown, the path is empty, the limit is below 1, or the recording
+            has no sample for the backend.
     """
-    if config.path is None:
-        prompts = load_prompts(builtin_path(config.name), name=config.name, limit=config.limit)
-    elif config.path:
-        prompts = load_prompts(Path(config.path), limit=config.limit)
-    else:
+    _check_limit(config.limit)
+    if endpoint is not None and endpoint.kind == "replay":
+        found = _recorded_prompts(endpoint, backend, config.limit)
+    elif config.path is None:
+        found = load_prompts(builtin_path(config.name), name=config.name, limit=config.limit)
+    elif not config.path:
         raise ConfigError("prompts.path is empty, it must be a .jsonl or .csv file, or null for the named set")
-    return under_scenario(prompts, config.scenario) if config.scenario else prompts
+    else:
+        found = load_prompts(Path(config.path), limit=config.limit)
+    return _under(config.scenario, found) if config.scenario else found
 
 
-def under_scenario(prompts: PromptSet, scenario: str) -> PromptSet:
-    """The set with every sample under one scenario; options were those of another and are left out.
-
-    Raises:
-        ConfigError: If the scenario's name has no form of one.
-    """
+def _under(scenario: str, prompts: PromptSet) -> PromptSet:
+    """The set with every sample under one scenario; options were those of another and are left out."""
     try:
         check_scenario(scenario)
     except FlawError as flaw:
@@ -222,6 +238,65 @@ def under_scenario(prompts: PromptSet, scenario: str) -> PromptSet:
     return prompts.model_copy(
         update={"samples": samples, "name": f"{prompts.name}/{scenario}", "digest": digest_samples(samples)}
     )
+
+
+def _recorded_prompts(endpoint: EndpointConfig, backend: str, limit: int | None) -> PromptSet:
+    """The samples that a recording was made of, or that ask for what it holds."""
+    forced = DIALECTS.get(endpoint.backend)
+    recordings = load_recordings(endpoint.path or "", forced)
+    left_out: dict[str, list[str]] = {}
+    samples: list[Sample] = []
+    for flow in recordings.flows:
+        try:
+            samples.append(_recorded_sample(flow, backend))
+        except FlawError as flaw:
+            left_out.setdefault(str(flaw), []).append(flow.sample_id)
+    reasons = [f"{_listed(ids)}: {reason}" for reason, ids in left_out.items()]
+    if not samples:
+        raise ConfigError(
+            f"endpoint.path={recordings.path} holds no sample for provider.backend={backend} ({'; '.join(reasons)}); "
+            "choose another provider, or another recording"
+        )
+    samples = samples[:limit]
+    notes = [*recordings.notes, *(f"left out of {recordings.path}: {reason}" for reason in reasons)]
+    used = {sample.id for sample in samples}
+    untimed = [flow.sample_id for flow in recordings.flows if flow.sample_id in used and not flow.timed]
+    if endpoint.timing == "recorded" and untimed:
+        notes.append(f"no times are recorded for {_listed(untimed)}; answered as fast as possible")
+    return PromptSet(
+        name=recordings.name,
+        path=recordings.path,
+        samples=tuple(samples),
+        digest=digest_samples(samples),
+        notes=tuple(notes),
+    )
+
+
+def _recorded_sample(flow: Flow, backend: str) -> Sample:
+    """The sample of a recorded flow; a FlawError says why there is none."""
+    if flow.fields is None:
+        raise FlawError(flow.reason)
+    if flow.recordings and flow.dialect is None:
+        options = " or ".join(f"endpoint.backend={name}" for name in BACKENDS)
+        raise FlawError(f"nothing shows whose wire format it is in, say it with {options}")
+    if flow.dialect not in (None, DIALECTS.get(backend, flow.dialect)):
+        spoken = next(name for name, dialect in DIALECTS.items() if dialect == flow.dialect)
+        raise FlawError(f"recorded in {spoken}'s format, but the provider speaks {backend}'s")
+    try:
+        return Sample(**flow.fields)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise FlawError(str(first.get("ctx", {}).get("error") or first["msg"])) from error
+
+
+def _listed(ids: list[str]) -> str:
+    more = len(ids) - _MOST_LISTED
+    return ", ".join(ids[:_MOST_LISTED]) + (f" and {more} more" if more > 0 else "")
+
+
+def _check_limit(limit: int | None) -> None:
+    if limit is not None and limit < 1:
+        raise ConfigError(f"prompts.limit is {limit}, it must be at least 1, or null for all samples")
 
 
 def _samples(rows: Iterable[Row]) -> Iterator[Sample]:

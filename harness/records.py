@@ -9,12 +9,12 @@ with ``unix`` they are nanoseconds since the epoch, the clock that spans carry.
 
 1. first version.
 2. a call id has a step within its flow; calls carry their scenario, operation and what the
-   application observed; process endings (``Loss``) and samples that a cell could not run.
+   application observed; process endings (``Loss``), samples that a cell ran and could not run.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -33,11 +33,13 @@ CALL_ID_METADATA = "harness.call_id"
 """The trace metadata key that ties a trace to its call, or to its flow, in the completeness pass."""
 
 Arm = Literal["strategy", "baseline"]
-Pass = Literal["completeness", "timing"]
+Pass = Literal["completeness", "timing", "loss"]
 Dialect = Literal["openai", "mistral"]
 Outcome = Literal["ok", "error", "left", "cancelled"]
 Mode = Literal["single", "stream", "async", "async_stream"]
-ProcessEnding = Literal["drain", "normal", "sys.exit", "exception", "os._exit", "SIGTERM", "SIGKILL", "fork", "burst"]
+ProcessEnding = Literal[
+    "drain", "normal", "sys.exit", "exception", "os._exit", "SIGTERM", "SIGKILL", "fork", "fork-after-calls", "burst"
+]
 
 
 class CallId(NamedTuple):
@@ -50,7 +52,8 @@ class CallId(NamedTuple):
     Attributes:
         cell: The cell's id.
         phase: The pass that the call belongs to.
-        fork: Index of the fork from 0; 0 in the completeness pass.
+        fork: Index of the fork from 0; 0 in the completeness pass, and in the loss pass the place of
+            the process ending among ``ProcessEnding``.
         arm: The side of the comparison.
         repetition: Index of the flow within its arm and fork, from 0.
         sample: The sample's id.
@@ -84,7 +87,7 @@ class CallId(NamedTuple):
         if len(parts) not in (6, 7):
             raise ValueError(f"not a call id: {text!r}")
         cell, phase, fork, arm, repetition, sample = parts[:6]
-        if phase not in ("completeness", "timing") or arm not in ("strategy", "baseline"):
+        if phase not in get_args(Pass) or arm not in ("strategy", "baseline"):
             raise ValueError(f"not a call id: {text!r}")
         step = int(parts[6]) if len(parts) == 7 else 0
         return cls(cell, phase, int(fork), arm, int(repetition), sample, step)  # type: ignore[arg-type]
@@ -106,7 +109,7 @@ class Chunk(Record):
 class Exchange(Record):
     """One HTTP request and its response as the gateway saw them.
 
-    In the timing pass bodies, headers and chunk texts are ``None``: only times, sizes and
+    In the timing and the loss pass bodies, headers and chunk texts are ``None``: only times, sizes and
     digests are kept. Secrets in headers are replaced before a record is made.
 
     Attributes:
@@ -358,12 +361,17 @@ class Loss(Record):
     Attributes:
         ending: How the process ended: after a proper drain, normally, by ``sys.exit``, by an
             exception that nobody caught, by ``os._exit``, by a signal, in a forked child that made
-            the calls and ended normally, or after a drained burst of calls.
+            the calls and ended normally (of a parent that had made none, or a few that were drained and
+            are not counted), or after a drained burst of calls.
         calls: Calls that were made before the end, all of them finished for the application.
         expected_traces: One a call for a strategy that traces.
-        stored_traces: Traces of them that the store holds afterwards.
-        complete_traces: Stored traces that have a root span and ended.
-        exit_status: What the parent saw: the status, or minus the signal.
+        stored_traces: Traces of them that the store holds afterwards; several of one call count once.
+        complete_traces: Stored traces that have a root span that ended, and what was tied to them.
+        untied_traces: Stored traces without the metadata that was tied to them: MLflow writes a trace's
+            spans first and the trace itself (its metadata with previews, session and token usage, and
+            its tags) second, and either write may be lost.
+        exit_status: What the parent saw, of a forked child its own parent: the status, or minus the
+            signal; ``None`` if the process did not end by itself in time and was killed.
         sent_per_s: Calls a second while they were made.
         waited_ns: How long the parent waited for further writes after the process had ended.
     """
@@ -374,6 +382,7 @@ class Loss(Record):
     expected_traces: int
     stored_traces: int
     complete_traces: int
+    untied_traces: int = 0
     exit_status: int | None
     sent_per_s: float | None = None
     waited_ns: int = 0
@@ -389,6 +398,18 @@ class NotApplicable(Record):
     sample_id: str
     scenario: str
     reason: str
+
+
+class SentSample(Record):
+    """One sample of the cell's prompt set, so that its exchanges can be asked for again.
+
+    Attributes:
+        fields: What the sample says, without what it leaves at its default.
+    """
+
+    schema_version: int = SCHEMA_VERSION
+    sample_id: str
+    fields: dict[str, Any]
 
 
 class Machine(Record):
@@ -419,8 +440,12 @@ class CellRecord(Record):
         backend: The wire dialect's provider behind a framework (``provider.backend``); equals
             ``provider`` where the SDK is its own backend.
         style: Manual tracing's style and depth, such as ``"decorator/plain"``; ``""`` elsewhere.
+        switches: MLflow's switches that the configuration turns, such as ``"asynchronous=false"``;
+            ``""`` where MLflow is as it comes.
         strategy_source: Source text of the strategy, as the report prints it.
         expects_traces: Whether the strategy should leave one trace a call.
+        expected_share: Share of the calls that should leave one: between 0 and 1 calls are sampled by
+            chance, and a missing trace is not a lost one.
         config: The resolved configuration, without secrets.
         versions: Package name to version, plus ``python``.
         prompt_set_digest: SHA-256 of the samples in their canonical form.
@@ -446,8 +471,10 @@ class CellRecord(Record):
     endpoint: str
     measure: str
     seed: int
+    switches: str = ""
     strategy_source: str
     expects_traces: bool
+    expected_share: float = 1.0
     config: dict[str, Any]
     versions: dict[str, str]
     machine: Machine
@@ -467,7 +494,8 @@ class CellRecord(Record):
     def label(self) -> str:
         """The cell in the words that people use, for example ``openai / manual decorator/plain``."""
         provider = self.provider if self.backend in ("", self.provider) else f"{self.provider} ({self.backend})"
-        return f"{provider} / {self.tracing}{' ' + self.style if self.style else ''}"
+        switches = f" [{self.switches}]" if self.switches else ""
+        return f"{provider} / {self.tracing}{' ' + self.style if self.style else ''}{switches}"
 
 
 class CellRecords(NamedTuple):
@@ -480,6 +508,7 @@ class CellRecords(NamedTuple):
     blocks: tuple[Block, ...]
     arms: tuple[ArmRun, ...]
     losses: tuple[Loss, ...] = ()
+    samples: tuple[SentSample, ...] = ()
 
     def calls_of(self, arm: Arm) -> tuple[Call, ...]:
         """The calls of one arm: under the strategy, or of the same application without tracing."""
@@ -518,6 +547,7 @@ RECORD_FILES: dict[str, type[Record]] = {
     "blocks.jsonl": Block,
     "arms.jsonl": ArmRun,
     "losses.jsonl": Loss,
+    "samples.jsonl": SentSample,
 }
 
 

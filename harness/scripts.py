@@ -54,7 +54,7 @@ class ScriptedAnswer(Record):
         delay_ms: What the server waits before it begins to answer.
         chunk_delay_ms: What it waits before each further event of a stream.
         cut_after: The connection is closed in the middle: of a stream after so many events, of a
-            single answer after so many bytes.
+            single answer after so many bytes. An answer that is no longer than that stays whole.
         error_after: A stream sends an error event after so many events, and ends.
         malformed: The body (of a stream: one event in the middle) is no JSON.
         response_status: How an answer of the Responses API ends, where not ``completed``.

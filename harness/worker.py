@@ -19,14 +19,19 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from harness.errors import HarnessError, InputError, WorkerError
+from pydantic import Field
+
+from harness.config import ExportConfig
+from harness.endings import Leaving, burst, end, fork
+from harness.errors import HarnessError, InputError, NotApplicableError, WorkerError
 from harness.flows import Flows, Parts
 from harness.observing import type_name
 from harness.processes import allowed_cpus, die_with_parent
 from harness.prompts import Sample
 from harness.providers.callid import CALL_ID
-from harness.records import Arm, Block, Call, CallId, Pass, Record
+from harness.records import Arm, Block, Call, CallId, NotApplicable, Pass, Record
 from harness.targets import load_target
+from harness.tracing.switches import apply_switches
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -52,6 +57,9 @@ class WorkerSetup(Record):
         api_key: What the SDK is given; the gateway holds the real key.
         tracking_uri: Where the strategy sends traces; ``None`` for an arm without a store.
         experiment: Name of the MLflow experiment.
+        environment: Variables that MLflow's switches are turned by; they are set before it is imported.
+        disabled: Whether tracing is disabled after the strategy was installed.
+        expected_share: Share of the calls that leave a trace under a strategy that expects one from each.
         store_path: The SQLite file behind ``tracking_uri`` in the timing pass; its last write
             marks the end of a drain.
         prime_calls: Calls made before the arm reports ready, so that lazy imports and the
@@ -74,6 +82,9 @@ class WorkerSetup(Record):
     depth: str
     tracking_uri: str | None = None
     experiment: str | None = None
+    environment: dict[str, str] = Field(default_factory=dict)
+    disabled: bool = False
+    expected_share: float = 1.0
     store_path: str | None = None
     samples: tuple[Sample, ...]
     prime_calls: int = 0
@@ -100,6 +111,7 @@ class Worker:
         self.strategy: Strategy = load_target(setup.strategy_target)(style=setup.style, depth=setup.depth)
         self.provider = self._provider(setup.base_url)
         self.strategy.install(self.provider, setup.tracking_uri, setup.experiment)
+        apply_switches(ExportConfig(disabled=setup.disabled))
         self.flows = Flows(
             Parts(
                 strategy=self.strategy,
@@ -110,12 +122,15 @@ class Worker:
         )
         self.complete = self.flows.traced("chat")
         self.stream = self.flows.traced("stream")
+        self.expects_traces = self.strategy.expects_traces and setup.expected_share > 0
         # CPU time: several processes start at once, and waiting for a core is no part of an import.
         self.import_cpu_ns = time.process_time_ns() - begun_cpu_ns
         refusals = (self.flows.why_not(sample) for sample in setup.samples)
         self.not_applicable = {one.sample_id: one for one in refusals if one is not None}
         self.requests = (
-            [(sample, self.provider.request(sample)) for sample in setup.samples] if setup.role == "timing" else []
+            [(sample, self.provider.request(sample)) for sample in setup.samples]
+            if setup.role != "completeness"
+            else []
         )
         self.calls_made = 0
         self.store_before_bytes = self._store_size_bytes()
@@ -165,11 +180,21 @@ class Worker:
         self.calls_made += 1
         return _Timed(start_unix_ns, start_ns, end_ns, first_chunk_ns, value, chunks, error)
 
-    def completeness(self) -> Iterator[list[Call]]:
+    def completeness(self, skipped: Sequence[str]) -> Iterator[list[Call]]:
         """Run each sample's scenario once, each trace tied to its call; gives the calls of one sample at a time."""
         for repetition, sample in enumerate(self.setup.samples):
-            if sample.id not in self.not_applicable:
+            if sample.id in self.not_applicable or sample.id in skipped:
+                continue
+            try:
                 yield self.flows.run(repetition, sample)
+            except NotApplicableError as error:
+                # A scenario of one's own says only when it runs what it asks for.
+                name = sample.scenario_name
+                self.not_applicable[sample.id] = NotApplicable(sample_id=sample.id, scenario=name, reason=str(error))
+
+    def refusals(self) -> list[dict[str, Any]]:
+        """The samples that cannot be run here, with the reasons, so far as that is known."""
+        return [one.model_dump() for one in self.not_applicable.values()]
 
     def prime(self) -> None:
         """Make the first calls, which pay for lazy imports and connections, and drain."""
@@ -237,13 +262,19 @@ class Worker:
         after_bytes = self._store_size_bytes()
         return {
             "calls_made": self.calls_made,
-            "expected_traces": self.calls_made if self.strategy.expects_traces else 0,
+            "expected_traces": self.expected_traces(self.calls_made),
             "stored_bytes": None
             if after_bytes is None or self.store_before_bytes is None
             else after_bytes - self.store_before_bytes,
             "peak_memory_bytes": _peak_memory_bytes(),
             "cpus": allowed_cpus(),
         }
+
+    def expected_traces(self, calls: int) -> int | None:
+        """Traces that so many calls should leave; ``None`` where chance decides which calls are sampled."""
+        if not self.expects_traces:
+            return 0
+        return calls if self.setup.expected_share == 1.0 else None
 
     def _store_files(self) -> list[Path]:
         if self.setup.store_path is None:
@@ -293,6 +324,7 @@ def _serve(out: TextIO, lines: Iterator[str]) -> None:
     except StopIteration:
         return
     sys.argv[0] = WORKER_NAME.format(cell=setup.cell)
+    os.environ.update(setup.environment)
     worker = Worker(setup)
     worker.prime()
     _send(
@@ -301,22 +333,25 @@ def _serve(out: TextIO, lines: Iterator[str]) -> None:
             "ready": True,
             "import_cpu_ns": worker.import_cpu_ns,
             "source": worker.strategy.source(),
-            "expects_traces": worker.strategy.expects_traces,
-            "not_applicable": [one.model_dump() for one in worker.not_applicable.values()],
+            "expects_traces": worker.expects_traces,
+            "not_applicable": worker.refusals(),
         },
     )
     commands: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
         "block": worker.block,
         "drain": lambda _: worker.drain(),
         "finish": lambda _: worker.finish(),
+        "burst": lambda command: burst(worker, command),
+        "fork": lambda command: fork(worker, command),
+        "end": end,
     }
     for line in lines:
         command = json.loads(line)
         if command["op"] == "completeness":
-            for calls in worker.completeness():
+            for calls in worker.completeness(command["skipped"]):
                 _send(out, {"calls": [call.model_dump() for call in calls]})
             worker.flows.close()
-            _send(out, {"done": True})
+            _send(out, {"done": True, "not_applicable": worker.refusals()})
         else:
             _send(out, commands[command["op"]](command))
         if command["op"] == "finish":
@@ -334,11 +369,14 @@ def main(arguments: Sequence[str] = ()) -> None:
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     try:
         _serve(out, iter(sys.stdin.readline, ""))
+    except Leaving as leaving:
+        return leaving.carry_out()
     except HarnessError as error:
-        _send(out, {"error": str(error), "input": isinstance(error, InputError)})
+        kind = next((kind.__name__ for kind in (InputError, NotApplicableError) if isinstance(error, kind)), "")
+        _send(out, {"error": str(error), "kind": kind})
     except Exception as error:  # noqa: BLE001  # the parent turns it into the cell's reason
         traceback.print_exc()
-        _send(out, {"error": f"{type(error).__name__}: {error}".splitlines()[0], "input": False})
+        _send(out, {"error": f"{type(error).__name__}: {error}".splitlines()[0], "kind": ""})
     sys.stderr.flush()
     out.flush()
     # Everything was drained on command. What interpreters and SDKs do at exit would only cost

@@ -558,7 +558,7 @@ class TestCsv:
 def write_csv(path: Path, samples: Sequence[Sample]) -> None:
     """Write samples with Python's own CSV writer."""
     with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, list(Sample.model_fields))
+        writer = csv.DictWriter(file, [name for name in Sample.model_fields if name in COLUMNS], extrasaction="ignore")
         writer.writeheader()
         for sample in samples:
             cells = sample.model_dump(mode="json") | {

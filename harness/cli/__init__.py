@@ -28,6 +28,7 @@ examples
   harness provider=langchain provider.backend=mistralai tracing=manual tracing.style=context tracing.depth=careful
   harness -m provider=openai,mistralai,langchain tracing=none,manual,autolog
   harness prompts.path=my_prompts.jsonl tracing=autolog measure.timing=false
+  harness endpoint=replay endpoint.path=recorded/records provider=openai tracing=autolog
 
 verbs
   report SWEEP     make a sweep's report anew from its raw records

@@ -72,7 +72,7 @@ def to_config(composed: DictConfig) -> HarnessConfig:
 
 def _compose(overrides: list[str]) -> HarnessConfig:
     config = to_config(compose("config", overrides))
-    check_scenarios(resolve_prompts(config.prompts))
+    check_scenarios(resolve_prompts(config.prompts, config.endpoint, config.provider.backend))
     endpoint_key(config)
     return config
 

@@ -29,7 +29,15 @@ from harness.experiment import run_cell
 from harness.experiment.analysis import analyse_cell, floor_of, summarise
 from harness.experiment.progress import Progress, Silent
 from harness.processes import WorkFolder
-from harness.report import cells_json, console_table, description, html_report, markdown_report, verdict_sentences
+from harness.report import (
+    cells_json,
+    console_table,
+    description,
+    finding_sentences,
+    html_report,
+    markdown_report,
+    verdict_sentences,
+)
 from harness.tracking import (
     COMMAND_TAG,
     COUNT_TAG,
@@ -187,9 +195,12 @@ def show(sweep: SweepResult) -> None:
     OUT.print(console_table(sweep))
     for sentence in verdict_sentences(sweep):
         OUT.print(Text(sentence.replace("**", "")), soft_wrap=True)
+    for sentence in finding_sentences(sweep):
+        OUT.print(Text(f"- {sentence}"), soft_wrap=True)
     for cell in sweep.cells:
         if cell.cell.reason:
-            OUT.print(Text(f"{cell.cell.label} {cell.cell.status}: {cell.cell.reason}", style="red"), soft_wrap=True)
+            style = "" if cell.cell.status == "not applicable" else "red"
+            OUT.print(Text(f"{cell.cell.label} {cell.cell.status}: {cell.cell.reason}", style=style), soft_wrap=True)
     for error in _Shared.errors:
         OUT.print(Text(f"not run or not written: {error}", style="red"), soft_wrap=True)
     missing = sweep.cells_expected - len(sweep.cells)
@@ -222,7 +233,9 @@ def _exit_status(sweep: SweepResult, *, interrupted: bool) -> int:
         return EXIT_BAD_INPUT
     if _Shared.errors:
         return EXIT_CELL_FAILED
-    if len(sweep.cells) < sweep.cells_expected or any(cell.cell.status != "ok" for cell in sweep.cells):
+    if len(sweep.cells) < sweep.cells_expected or any(
+        cell.cell.status in ("failed", "interrupted") for cell in sweep.cells
+    ):
         return EXIT_CELL_FAILED
     return EXIT_OK
 

@@ -1,7 +1,9 @@
 """When two values state the same: harmless differences of form, and nothing else, are forgiven.
 
 Forgiven are: the order of an object's keys; null against an absent key; an integer against a
-float of equal value; a text against a list of that one text part; tool call arguments as JSON
+float of equal value; a text against a list of that one text part; a file's data URL against MLflow's
+reference to an attachment of the
+same type and bytes, which its web interface shows in its place; tool call arguments as JSON
 text against the object; and in messages three ways of writing nothing (an empty list of tool
 calls, empty text beside tool calls, and ``prefix: false``, Mistral's default, which its SDK
 adds to what the application gave).
@@ -9,13 +11,19 @@ adds to what the application gave).
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
+from base64 import b64decode
+from hashlib import sha256
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import orjson
 
 _JSON_BEGINS = frozenset("{[")
+_ATTACHMENT = "mlflow-attachment://"
+"""MLflow moves files out of a trace into attachments of it and leaves a reference with their type and size."""
 _MESSAGE_ROLES = {"human": "user", "ai": "assistant", "AIMessageChunk": "assistant"}
 
 
@@ -89,7 +97,31 @@ def same_messages(expected: Any, traced: Any) -> bool:
     """Whether two lists hold the same messages in the same order."""
     if not isinstance(expected, list) or not isinstance(traced, list) or len(expected) != len(traced):
         return False
-    return all(canonical_message(a) == canonical_message(b) for a, b in zip(expected, traced, strict=True))
+    if all(canonical_message(a) == canonical_message(b) for a, b in zip(expected, traced, strict=True)):
+        return True
+    forms = [_with_attachments(messages) for messages in (expected, traced)]
+    return forms[1] != traced and all(canonical_message(a) == canonical_message(b) for a, b in zip(*forms, strict=True))
+
+
+def _with_attachments(value: Any) -> Any:
+    """A value in which files stand as their type and content: data URLs, and MLflow's references to attachments.
+
+    A reference whose attachment could not be read has no digest of it, and is no file.
+    """
+    if isinstance(value, dict):
+        return {key: _with_attachments(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_with_attachments(one) for one in value]
+    if not isinstance(value, str):
+        return value
+    if value.startswith(_ATTACHMENT):
+        query = parse_qs(urlsplit(value).query)
+        return ("file", *query.get("content_type", ()), *query["sha256"]) if "sha256" in query else value
+    head, _, data = value.partition(";base64,")
+    if head.startswith("data:") and data:
+        with contextlib.suppress(ValueError):
+            return ("file", head.removeprefix("data:"), sha256(b64decode(data, validate=True)).hexdigest())
+    return value
 
 
 def same_contents(expected: Any, traced: Any) -> bool:

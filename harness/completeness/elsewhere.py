@@ -51,8 +51,9 @@ def messages(_subject: Subject, value: Any, seen: CallTrace, _shared: Shared) ->
 
 def request_input(_subject: Subject, value: Any, seen: CallTrace, _shared: Shared) -> Hit | None:
     """The input in any shape that is known: a text, a list of texts, or a conversation."""
-    if isinstance(value, str):
-        return seen.index.find(value, _INPUT, _NOTHING_SHARED)
+    alone = value[0] if isinstance(value, list) and len(value) == 1 else value
+    if isinstance(alone, str) and (hit := seen.index.find(alone, _INPUT, _NOTHING_SHARED)):
+        return hit
     return seen.index.find_node(lambda node: compare.same_input(value, node), _ANY_REQUEST, keyed=False)
 
 

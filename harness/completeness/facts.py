@@ -70,7 +70,8 @@ Decisions about MLflow's places:
   pieces of the stream in such events can be read (``mlflow.chunk.value`` of ``mlflow/openai/autolog.py`` and
   ``mlflow/tracing/fluent.py``, ``token`` and ``chunk`` of ``langchain_tracer.py``), of the first whose piece
   has content. It has to lie from 5 ms before to 50 ms after the wire's first content, by this project's own
-  choice (``places.FIRST_CHUNK_LATE_NS``); no later event counts.
+  choice (``places.FIRST_CHUNK_LATE_NS``), or 25 ms later than the application's first chunk was late; no later
+  event counts.
 - ``max_completion_tokens`` may stand in the inputs as ``max_tokens``, the only name that MLflow's exporter to
   OpenTelemetry reads (``mlflow/tracing/export/genai_semconv/converter.py``), and Mistral's ``random_seed`` as
   ``seed``, OpenAI's name for it and the one in OpenTelemetry's; the value has to be the same. A name that is
@@ -239,7 +240,7 @@ def parameter_fact(name: str) -> Fact:
     """
     inputs = (attribute(SPAN_INPUTS, name), *map(places.aliased_input, _MLFLOW_ALIASES.get(name, ())))
     own = () if name in _LANGCHAIN_ATTRIBUTES else (attribute(name),)
-    named = attribute(_INVOCATION, name, witness=True)
+    named = Place(f"{_INVOCATION}.{name}", places.read_scalar(_INVOCATION, name), witness=True)
     return Fact(
         name=PARAMETER_PREFIX + name,
         group="request",
@@ -357,7 +358,7 @@ _ABOUT_REQUEST: tuple[Fact, ...] = (
         read=lambda subject: subject.wire.input,
         mlflow=(
             attribute(SPAN_INPUTS, "input", equal=_input_equal),
-            attribute(SPAN_INPUTS, "messages", equal=_input_equal),
+            Place(f"{SPAN_INPUTS}.messages", places.read_response_messages, equal=_input_equal),
         ),
         otel=(
             Place(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from harness.completeness.chunks import Piece, pieces_of
 from harness.completeness.search import Searched, index_span, index_trace_level
-from harness.completeness.spans import TIME_TOLERANCE_NS, Found, Subject, Tree, call_end_unix_ns, find_spans
+from harness.completeness.spans import TIME_TOLERANCE_NS, Found, Subject, Tree, call_end_unix_ns, encloses, find_spans
 from harness.completeness.wire import UNSEEN, CallWire, observe_call
 from harness.errors import CellError, UnattributedError
 from harness.records import CallId
@@ -209,32 +209,50 @@ def cases_of(unit: Unit, join: Join, notes: list[str]) -> list[Case]:
 
 
 def _look(unit: Unit, subjects: list[Subject], notes: list[str]) -> list[CallTrace]:
-    """What the unit's first trace holds of its requests; a call that is in a trace of its own is looked at there."""
-    home, copies = unit.traces[0], len(unit.traces)
-    own = {trace.call_id: trace for trace in reversed(unit.traces[1:])}
-    away = {call.call_id for call in unit.calls if call.call_id in own} if unit.flow else set()
-    if away:
-        tree, trial = Tree(home), [one for one in subjects if one.wire.attempts]
-        held = find_spans(tree, trial, [])
-        at_home = {
-            one.call.call_id
-            for one, found in zip(trial, held, strict=True)
-            if found.matched and _covers(found.span, one)
-        }
-        away -= at_home
+    """What the unit's traces hold of its requests, each looked at in one trace."""
+    name = f"flow {_flow_of(unit.calls[0])}" if len(unit.calls) > 1 else f"call {unit.calls[0].call_id}"
+    remarks: list[str] = []
     seen: dict[int, CallTrace] = {}
-    places = [(home, [n for n, one in enumerate(subjects) if one.call.call_id not in away])]
-    places += [(own[call_id], [n for n, s in enumerate(subjects) if s.call.call_id == call_id]) for call_id in away]
-    for trace, numbers in places:
+    for trace, numbers in _homes(unit, subjects, remarks):
         mine = [subjects[number] for number in numbers]
-        remarks: list[str] = []
-        seen |= dict(zip(numbers, _look_at(trace, mine, copies, remarks), strict=True))
-        name = f"flow {_flow_of(unit.calls[0])}" if len(unit.calls) > 1 else f"call {unit.calls[0].call_id}"
-        notes += [f"{name}: {remark}" for remark in remarks]
+        seen |= dict(zip(numbers, _look_at(trace, mine, len(unit.traces), remarks), strict=True))
+    notes += [f"{name}: {remark}" for remark in dict.fromkeys(remarks)]
     if unit.flow:
         for number, one in seen.items():
             one.detached = _detached(unit, subjects[number], one)
     return [seen[number] for number in range(len(subjects))]
+
+
+def _homes(unit: Unit, subjects: list[Subject], notes: list[str]) -> list[tuple[StoredTrace, list[int]]]:
+    """In which trace each request is looked at, by their numbers.
+
+    The first trace that has a model span of the request's own; of a request that has none the trace that
+    names its call alone, if the flow's other calls have another, else the unit's first trace.
+    """
+    first = unit.traces[0]
+    everything = list(range(len(subjects)))
+    if len(unit.traces) == 1:
+        return [(first, everything)]
+    left = everything
+    homes: dict[str, tuple[StoredTrace, list[int]]] = {trace.trace_id: (trace, []) for trace in unit.traces}
+    names = {call.call_id for call in unit.calls} if len(unit.calls) > 1 else set()
+    for trace in unit.traces:
+        # A further trace that names a call is that call's alone; the flow's own may carry the name of any.
+        only = {trace.call_id} if trace is not first and trace.call_id in names else names
+        trial = [n for n in left if subjects[n].wire.attempts and (not only or subjects[n].call.call_id in only)]
+        found = find_spans(Tree(trace), [subjects[number] for number in trial], notes) if trial else []
+        held = [
+            number
+            for number, one in zip(trial, found, strict=True)
+            if one.matched and one.span is not None and encloses(one.span, subjects[number], first=False)
+        ]
+        homes[trace.trace_id][1].extend(held)
+        left = [number for number in left if number not in held]
+    own = {trace.call_id: trace for trace in reversed(unit.traces[1:])} if unit.flow else {}
+    for number in left:
+        trace = own.get(subjects[number].call.call_id, first)
+        homes[trace.trace_id][1].append(number)
+    return [(trace, sorted(numbers)) for trace, numbers in homes.values() if numbers]
 
 
 def _look_at(trace: StoredTrace, subjects: list[Subject], copies: int, notes: list[str]) -> list[CallTrace]:
@@ -264,14 +282,6 @@ def _received(
             for number, one in zip(numbers, _look_at(received[trace_id], mine, len(unit.traces), []), strict=True):
                 twins[number] = one
     return twins
-
-
-def _covers(span: StoredSpan | None, subject: Subject) -> bool:
-    """Whether a span lies in the time of its request's call."""
-    if span is None:
-        return False
-    begin, end = subject.call.start_unix_ns, call_end_unix_ns(subject.call)
-    return begin - TIME_TOLERANCE_NS <= span.start_unix_ns <= end + TIME_TOLERANCE_NS
 
 
 def _detached(unit: Unit, subject: Subject, seen: CallTrace) -> str | None:

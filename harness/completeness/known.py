@@ -293,14 +293,19 @@ def _not_recorded(*facts: str, convention: Convention = "mlflow") -> Callable[[W
         if not found:
             return None
         if len(facts) == 1:
-            return Shown(found[0].wire, found[0].traced)
+            return Shown(found[0].wire, _traced(found[0]))
         first = {judged.fact: judged for judged in reversed(found)}
         return Shown(
             {fact: first[fact].wire for fact in facts if fact in first},
-            {fact: first[fact].traced for fact in facts if fact in first},
+            {fact: _traced(first[fact]) for fact in facts if fact in first},
         )
 
     return shows
+
+
+def _traced(judged: Judgement) -> Any:
+    """What the trace holds, with its place where no tool looks there."""
+    return f"only in {judged.place}: {judged.traced}" if judged.verdict == "elsewhere" else judged.traced
 
 
 def _no_trace(one: Witness) -> Shown | None:

@@ -18,7 +18,7 @@ from harness.completeness.chat import merge_chunks
 from harness.completeness.chunks import is_piece, unwrapped
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from harness.completeness.chunks import Piece
     from harness.records import StoredSpan, StoredTrace
@@ -123,27 +123,27 @@ class TraceIndex:
     streamed: list[Leaf] = field(default_factory=list)
 
     @cached_property
-    def streamed_scalars(self) -> defaultdict[Any, list[Leaf]]:
+    def read_pieces(self) -> TraceIndex:
         """The values in the pieces of streams."""
         index = TraceIndex()
         for leaf in self.streamed:
             _add(index, leaf)
-        return index.scalars
+        return index
 
     @cached_property
     def _streamed_text(self) -> str:
         texts = (leaf.value if isinstance(leaf.value, str) else _dumped(leaf.value) for leaf in self.streamed)
         return "\n".join(texts)
 
-    def leaves(self, value: Any) -> Iterator[Leaf]:
-        """Where a value in canonical form stands."""
+    def leaves(self, value: Any, side: Side) -> Iterator[Leaf]:
+        """Where a value in canonical form stands; pieces of a stream are no place of a request's values."""
         yield from self.scalars.get(value, ())
-        if self.streamed and any(form in self._streamed_text for form in _forms(value)):
-            yield from self.streamed_scalars.get(value, ())
+        if side != "request" and self.streamed and any(form in self._streamed_text for form in _forms(value)):
+            yield from self.read_pieces.scalars.get(value, ())
 
     def texts(self) -> Iterator[Leaf]:
         """Every text."""
-        for scalars in (self.scalars, self.streamed_scalars):
+        for scalars in (self.scalars, self.read_pieces.scalars):
             for key, leaves in scalars.items():
                 if isinstance(key, str):
                     yield from leaves
@@ -165,12 +165,16 @@ class Searched:
         """
         if isinstance(value, (dict, list)):
             form = compare.canonical(value)
-            return self.find_node(lambda node: compare.canonical(node) == form, wanted, keyed=True)
+
+            def same(node: Any) -> bool:
+                return bool(compare.canonical(node) == form)
+
+            return self.find_node(same, wanted, keyed=True) or self._find_in_pieces(same, wanted)
         common = value in shared
         distinct = wanted.own and is_distinct(value) and not common
         form = compare.canonical(value)
         for index in self.indexes:
-            for leaf in index.leaves(form):
+            for leaf in index.leaves(form, wanted.side):
                 if _opposite(leaf.side, wanted.side):
                     continue
                 keys = wanted.keys - _VAGUE_KEYS if common and leaf.side == "either" else wanted.keys
@@ -180,12 +184,22 @@ class Searched:
 
     def find_node(self, test: Callable[[Any], bool], wanted: Wanted, *, keyed: bool) -> Hit | None:
         """The first object or list that passes a test, under one of the fact's keys if ``keyed``."""
-        for index in self.indexes:
-            for leaf in index.nodes:
-                if _opposite(leaf.side, wanted.side) or (keyed and not key_names(leaf.key) & wanted.keys):
-                    continue
-                if test(leaf.value):
-                    return Hit(leaf.value, leaf.place, leaf.span_id)
+        return self._find_node((leaf for index in self.indexes for leaf in index.nodes), test, wanted, keyed=keyed)
+
+    def _find_in_pieces(self, test: Callable[[Any], bool], wanted: Wanted) -> Hit | None:
+        if wanted.side == "request":
+            return None
+        leaves = (leaf for index in self.indexes if index.streamed for leaf in index.read_pieces.nodes)
+        return self._find_node(leaves, test, wanted, keyed=True)
+
+    def _find_node(
+        self, leaves: Iterable[Leaf], test: Callable[[Any], bool], wanted: Wanted, *, keyed: bool
+    ) -> Hit | None:
+        for leaf in leaves:
+            if _opposite(leaf.side, wanted.side) or (keyed and not key_names(leaf.key) & wanted.keys):
+                continue
+            if test(leaf.value):
+                return Hit(leaf.value, leaf.place, leaf.span_id)
         return None
 
     def find_text(self, test: Callable[[str], bool], side: Side) -> Hit | None:

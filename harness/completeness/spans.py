@@ -43,6 +43,9 @@ TIME_TOLERANCE_NS = 5_000_000
 """5 ms. Spans and the gateway read one machine's clock, but not in the same instant: an SDK may
 end its span at the last event it needs while the gateway is still taking the time of its last byte."""
 
+SAME_CLOCK_NS = 50_000
+"""50 us. A call and its spans read one clock in one process; what is left is the order of the readings."""
+
 _FITS = 10.0
 """What it is worth that a span fits a request in time: more than any agreement, so that no request goes without."""
 _ORDER_WEIGHT = 1e-6
@@ -228,11 +231,10 @@ class _Finder:
             if not one.wire.attempts and (span := self._unsent(one)):
                 self._choose(number, span)
         extras = self._extras(sent)
+        self._assign_carriers([number for number in range(len(self.subjects)) if number not in self.chosen])
         return [
-            Found(self.chosen[number], 1 + attempts[number] if number in attempts else 0, extras[number])
-            if number in self.chosen
-            else Found(self._carrier(one), 0, extras[number])
-            for number, one in enumerate(self.subjects)
+            Found(self.chosen.get(number), 1 + attempts[number] if number in attempts else 0, extras[number])
+            for number in range(len(self.subjects))
         ]
 
     def _choose(self, number: int, span: StoredSpan) -> None:
@@ -243,11 +245,10 @@ class _Finder:
         if len(members) == 1 and len(models) == 1:
             self._choose(members[0], models[0])
             return
-        enclosing = {
-            number: [span for span in models if encloses(span, self.subjects[number], first=False)]
-            for number in members
-        }
-        fitting = {number: self.tree.innermost(spans) for number, spans in enclosing.items()}
+        enclosing = {number: [span for span in models if _fits(span, self.subjects[number])] for number in members}
+        # A model span around another one is a wrapper: the inner one made the request, whoever's that is.
+        leaves = {span.span_id for span in self.tree.innermost(models)}
+        fitting = {number: [one for one in spans if one.span_id in leaves] for number, spans in enclosing.items()}
         for number, span in _forced(fitting).items():
             self._choose(number, span)
             if len(enclosing[number]) > 1 and len(models) > len(members):
@@ -364,21 +365,48 @@ class _Finder:
                 extras[near[0] if near else first[family]] += 1
         return extras
 
-    def _carrier(self, subject: Subject) -> StoredSpan | None:
-        """Without a model span: the innermost span around the exchange that carries something, else the root."""
-        tree = self.tree
-        enclosing = [
-            span for span in tree.spans if span.span_id not in self.taken and encloses(span, subject, first=False)
-        ]
-        if not enclosing:
-            return tree.root
-        leaves = tree.innermost(enclosing)
-        if len(leaves) > 1:
+    def _assign_carriers(self, members: list[int]) -> None:
+        """Requests without a model span: the innermost span around the exchange that carries something.
+
+        One to one as far as there are such spans; requests that share one are all judged by it. Without any,
+        the root stands for a trace's only request.
+        """
+        fitting: dict[int, list[StoredSpan]] = {}
+        for number in members:
+            subject = self.subjects[number]
+            free = [span for span in self.tree.spans if span.span_id not in self.taken and _fits(span, subject)]
+            found = {one.span_id: one for leaf in self.tree.innermost(free) for one in (self._carrying(leaf),) if one}
+            if found:
+                fitting[number] = list(found.values())
+            elif self.tree.root is not None and not (subject.in_company and subject.wire.attempts):
+                self.chosen[number] = self.tree.root
+        for number, span in _forced(fitting).items():
+            self._choose(number, span)
+        open_to = {number: spans for number, spans in fitting.items() if number not in self.chosen}
+        if any(len(spans) > 1 for spans in open_to.values()):
+            names = ", ".join(sorted({span.span_id for spans in open_to.values() for span in spans}))
             self.notes.append(
-                f"no model span, and {len(leaves)} spans could be the last exchange's: "
-                f"the first of them, span {leaves[0].span_id}, is judged"
+                f"no model span, and the spans {names} fit {len(open_to)} request(s) in time in several ways: "
+                "the way that agrees best with what was asked is judged"
             )
-        return next((one for one in (leaves[0], *tree.above(leaves[0])) if _carries(one)), tree.root)
+        if open_to:
+            self._choose_best(open_to)
+        for number, spans in open_to.items():
+            self.chosen.setdefault(number, spans[0])
+
+    def _carrying(self, leaf: StoredSpan) -> StoredSpan | None:
+        return next((one for one in (leaf, *self.tree.above(leaf)) if _carries(one)), self.tree.root)
+
+
+def _fits(span: StoredSpan, subject: Subject) -> bool:
+    """Whether a span may be a request's by its times.
+
+    Of calls that share a trace each runs in the process that makes the spans, so its span cannot have begun
+    before it: that tells calls apart that ran at once.
+    """
+    if len(subject.flow) > 1 and span.start_unix_ns < subject.call.start_unix_ns - SAME_CLOCK_NS:
+        return False
+    return encloses(span, subject, first=False)
 
 
 def _forced(fitting: dict[int, list[StoredSpan]]) -> dict[int, StoredSpan]:

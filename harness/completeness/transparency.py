@@ -2,7 +2,8 @@
 
 Each call of the strategy's arm is held against the same call (repetition, sample, step) of the arm
 without tracing. Outcomes, types and exceptions are compared always, values and texts only where the
-endpoint answers both arms alike (``CellRecord.compares_values``).
+endpoint answers both arms alike: as a rule (``CellRecord.compares_values``), and in this call, by what
+the exchanges show (requests that run at once may reach a simulator in another order).
 
 Two things differ between processes without anybody's fault and are masked before values are called
 different: UUIDs that did not come over the wire (LangChain and LangGraph make such ids for runs and
@@ -77,7 +78,9 @@ def compare_arms(records: CellRecords, trace_ids: Mapping[str, str]) -> Comparis
         for step in sorted(traced.keys() & plain.keys()):
             compared += 1
             mask = _Mask(exchanges, traced[step].call_id, plain[step].call_id)
-            seen = _differences(plain[step], traced[step], mask, values=records.cell.compares_values)
+            ids = plain[step].call_id, traced[step].call_id
+            values = records.cell.compares_values and _answered_alike(*(exchanges.get(one, []) for one in ids))
+            seen = _differences(plain[step], traced[step], mask, values=values)
             differences += [(traced[step], one) for one in seen]
         found += [_finding(call, one, trace_ids.get(call.call_id)) for call, one in differences]
     return Comparison(tuple(found), compared)
@@ -231,6 +234,24 @@ def _finding(call: Call, found: _Difference, trace_id: str | None) -> Transparen
         with_tracing=given,
         trace_id=trace_id,
     )
+
+
+def _answered_alike(plain: list[Exchange], traced: list[Exchange]) -> bool:
+    """Whether both arms got the same answers to the same requests; other requests are no excuse for other values."""
+    one, other = _answers(plain), _answers(traced)
+    if {key: len(texts) for key, texts in one.items()} != {key: len(texts) for key, texts in other.items()}:
+        return True
+    pairs = ((a, b) for key in one for a, b in zip(sorted(one[key]), sorted(other[key]), strict=True))
+    # Of an answer that nobody read to its end not all of it had to be sent.
+    return all(a.startswith(b) or b.startswith(a) for a, b in pairs)
+
+
+def _answers(exchanges: list[Exchange]) -> dict[tuple[str, str], list[str]]:
+    found: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
+    for one in exchanges:
+        body = one.response_body or "".join(chunk.data for chunk in one.chunks or ())
+        found[one.path, one.request_digest].append(f"{one.status or ''} {body}" if body else "")
+    return found
 
 
 def _exchanges_by_call(exchanges: tuple[Exchange, ...]) -> dict[str, list[Exchange]]:

@@ -1,4 +1,4 @@
-"""One cell: a completeness pass, a timing pass, and everything that is written about them.
+"""One cell: a completeness pass, a loss pass, a timing pass, and everything that is written about them.
 
 A job never imports an SDK and traces nothing. It spawns workers, steers them and collects
 records; the analyses read those records and nothing else.
@@ -16,10 +16,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.checks import endpoint_key
-from harness.config import DEFAULT_MODELS, HarnessConfig
-from harness.errors import CellError, HarnessError, InputError, StoreError, UnattributedError
+from harness.collector.process import Collector
+from harness.collector.spans import stored_traces
+from harness.config import DEFAULT_MODELS, DIALECTS, HarnessConfig
+from harness.errors import CellError, HarnessError, InputError, NotApplicableError, StoreError, UnattributedError
 from harness.experiment.analysis import analyse_cell
 from harness.experiment.arm import ArmProcess
+from harness.experiment.loss import SCENARIOS, LossPass, LossPlan, plain_samples
 from harness.experiment.timing import ArmPlan, TimingPass, TimingPlan
 from harness.gateway.process import Gateway
 from harness.gateway.settings import GatewayConfig
@@ -32,27 +35,27 @@ from harness.records import (
     CallId,
     CellRecord,
     CellRecords,
-    Dialect,
     Exchange,
     NotApplicable,
+    SentSample,
     StoredTrace,
     read_jsonl,
     write_cell,
 )
 from harness.scenarios import scenario_of
 from harness.tracing import STRATEGIES, strategy_label
+from harness.tracing.switches import expected_share, switch_environment, switches_label, without_switches
 from harness.tracking import CELL_TAG, KIND_TAG, SWEEP_TAG, Ending, Store, make_template
 from harness.urls import without_secrets
 from harness.worker import WORKER_NAME, WorkerSetup
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from harness.experiment.progress import Progress
     from harness.records import Block
     from harness.results import CellResult
 
-DIALECTS: dict[str, Dialect] = {"openai": "openai", "mistralai": "mistral"}
 ENDINGS: dict[str, Ending] = {
     "ok": "FINISHED",
     "not applicable": "FINISHED",
@@ -76,9 +79,11 @@ def run_cell(config: HarnessConfig, store: Store, progress: Progress) -> CellRes
         StoreError: If the store did not take the cell; its records are then kept in the current folder.
         KeyboardInterrupt: After what was measured has been written.
     """
-    prompts = resolve_prompts(config.prompts)
+    prompts = resolve_prompts(config.prompts, config.endpoint, config.provider.backend)
     cell = _Cell(config, prompts, store, progress)
     progress.cell(cell.label)
+    for note in prompts.notes:
+        progress.note(note)
     tags = {KIND_TAG: "cell", SWEEP_TAG: config.sweep.sweep_id, CELL_TAG: cell.cell_id}
     run_id = store.start_run(cell.label, tags, config.sweep.run_id or None)
     interrupted: KeyboardInterrupt | None = None
@@ -87,6 +92,8 @@ def run_cell(config: HarnessConfig, store: Store, progress: Progress) -> CellRes
     except KeyboardInterrupt as stop:
         interrupted = stop
         cell.status, cell.reason = "interrupted", "interrupted by the user"
+    except NotApplicableError as error:
+        cell.status, cell.reason = "not applicable", str(error)
     except HarnessError as error:
         cell.status, cell.reason = "failed", str(error)
         cell.is_input_error = isinstance(error, InputError)
@@ -130,7 +137,6 @@ def _write(cell: _Cell, store: Store, run_id: str, progress: Progress) -> CellRe
     result = analyse_cell(records, run_id)
     records = records._replace(cell=result.cell)
     store.log_cell(run_id, result, records, cell.prompts)
-    store.link_traces(run_id, records.traces)
     store.end_run(run_id, ENDINGS[result.cell.status])
     progress.cell_done(f"{result.cell.status}" + (f": {result.cell.reason}" if result.cell.reason else ""))
     return result
@@ -156,6 +162,8 @@ class _Cell:
         self.calls: list[Call] = []
         self.traces: tuple[StoredTrace, ...] = ()
         self.exchanges: tuple[Exchange, ...] = ()
+        self.collector: Collector | None = None
+        self.losses: LossPass | None = None
         self.timing: TimingPass | None = None
         self.completeness_done = False
         self.not_applicable: tuple[NotApplicable, ...] = ()
@@ -169,10 +177,12 @@ class _Cell:
         provider = self.config.provider
         backend = "" if provider.backend == provider.name else f" ({provider.backend})"
         style = strategy_label(self.config.tracing)
-        return f"{provider.name}{backend} / {self.config.tracing.name}{' ' + style if style else ''}"
+        switches = switches_label(self.config.tracing.export)
+        named = f"{provider.name}{backend} / {self.config.tracing.name}{' ' + style if style else ''}"
+        return f"{named} [{switches}]" if switches else named
 
     def run(self) -> None:
-        """Both passes, with one gateway for the cell."""
+        """All passes, with one gateway for the cell."""
         with WorkFolder() as folder, contextlib.ExitStack() as ending:
             if self.config.measure.timing:
                 # Held from the start: another cell's imports would disturb a timing as much as its calls.
@@ -182,17 +192,30 @@ class _Cell:
             gateway = Gateway.start(self._gateway_config(exchanges), cpus=self.gateway_cpus)
             # Read whatever was recorded, also when a pass raised; stopping flushes it.
             ending.callback(self._stop_and_read, gateway, exchanges)
+            self.collector = self._start_collector(folder.path / "spans.jsonl", ending)
             setup = self._setup(gateway)
             if self.config.measure.timing:
                 self._start_timing(setup, folder.path, ending)
             self._completeness_pass(setup, folder.path)
             if self.status == "not applicable":
                 return
+            self._loss_pass(setup, folder.path)
             if self.timing is not None:
                 self.timing.run(self._precise_enough)
         if self.trouble is not None:
             raise self.trouble
         self._check_attribution()
+
+    def _start_collector(self, path: Path, ending: contextlib.ExitStack, *, keep: bool = True) -> Collector | None:
+        """What takes the strategy's export over OTLP, if there is one."""
+        if not self.config.tracing.export.otlp:
+            return None
+        self.progress.stage("starting the collector")
+        return ending.enter_context(Collector.start(path, keep=keep, cpus=self.gateway_cpus))
+
+    def _switches(self, collector: Collector | None) -> dict[str, str]:
+        """The environment that turns MLflow's switches in a worker."""
+        return switch_environment(self.config.tracing.export, None if collector is None else collector.endpoint_url)
 
     def _start_timing(self, setup: WorkerSetup, folder: Path, ending: contextlib.ExitStack) -> None:
         """Start the forks of the timing pass, over the samples that can be timed."""
@@ -202,7 +225,10 @@ class _Cell:
             self.progress.note(f"not timed: the scenarios {', '.join(names)}")
         if not timed:
             return
-        self.timing = TimingPass(self._timing_plan(setup.model_copy(update={"samples": timed}), folder), self.progress)
+        # Timed spans are taken and let go: nobody reads them.
+        collector = self._start_collector(folder / "timed-spans.jsonl", ending, keep=False)
+        timed_setup = setup.model_copy(update={"samples": timed, "environment": self._switches(collector)})
+        self.timing = TimingPass(self._timing_plan(timed_setup, folder), self.progress)
         ending.callback(self.timing.close)
         self.timing.start_processes(self.config.measure.forks)
 
@@ -221,6 +247,9 @@ class _Cell:
                 "api_key": self.api_key,
                 "timeout_s": endpoint.timeout_s,
                 "latency": asdict(endpoint.latency),
+                "recordings_path": None if endpoint.path is None else str(Path(endpoint.path).absolute()),
+                "recordings_dialect": DIALECTS.get(endpoint.backend),
+                "timing": endpoint.timing,
             }
         )
 
@@ -235,6 +264,10 @@ class _Cell:
             backend=config.provider.backend,
             model=config.provider.model or DEFAULT_MODELS[config.provider.backend],
             base_url=gateway.base_url(DIALECTS[config.provider.backend]),
+            refused_url=gateway.refused_url(DIALECTS[config.provider.backend]),
+            environment=self._switches(self.collector),
+            disabled=config.tracing.export.disabled,
+            expected_share=expected_share(config.tracing.export),
             api_key=PLACEHOLDER_KEY,
             timeout_s=config.endpoint.timeout_s,
             strategy_target=config.tracing.target,
@@ -247,12 +280,6 @@ class _Cell:
 
     def _timing_plan(self, setup: WorkerSetup, folder: Path) -> TimingPlan:
         tracing = self.config.tracing
-        shared = self.config.sweep.work_dir
-        # A launcher may have brought the job to a machine that does not have the sweep's folder.
-        template = (Path(shared) if shared and Path(shared).is_dir() else folder) / "template.db"
-        if not template.exists():
-            self.progress.stage("making a store to copy")
-            make_template(template)
         return TimingPlan(
             base=setup,
             arms={
@@ -263,10 +290,20 @@ class _Cell:
             },
             measure=self.config.measure,
             seed=self.config.seed,
-            template=template,
+            template=self._template(folder),
             folder=folder,
             hidden=self._hidden(),
         )
+
+    def _template(self, folder: Path) -> Path:
+        """A migrated store to copy, the same for all cells of a sweep."""
+        shared = self.config.sweep.work_dir
+        # A launcher may have brought the job to a machine that does not have the sweep's folder.
+        template = (Path(shared) if shared and Path(shared).is_dir() else folder) / "template.db"
+        if not template.exists():
+            self.progress.stage("making a store to copy")
+            make_template(template)
+        return template
 
     def _hidden(self) -> tuple[str, ...]:
         """Keys and addresses that an SDK would take from the environment: the gateway alone may have them."""
@@ -290,12 +327,18 @@ class _Cell:
                 self.status, self.reason = "not applicable", self.not_applicable[0].reason
                 return
             self.progress.stage("completeness", 2 * samples)
-            self._run_samples(worker)
+            self.not_applicable = self._run_samples(worker)
+            if not self.calls:
+                self.status, self.reason = "not applicable", self.not_applicable[0].reason
+                return
             worker.ask("drain", timeout_s=self.config.measure.drain_timeout_s)
             worker.finish()
-            self._run_samples(untraced)
+            self._run_samples(untraced, [one.sample_id for one in self.not_applicable])
             untraced.finish()
         self.traces = self.store.read_traces(WORKER_NAME.format(cell=self.cell_id))
+        if self.collector is not None:
+            known = {trace.trace_id: trace.call_id for trace in self.traces if trace.call_id is not None}
+            self.traces += tuple(stored_traces(self.collector.spans(), known))
         self.completeness_done = True
         if self._is_unintended_failure():
             first = self.calls[0]
@@ -314,11 +357,24 @@ class _Cell:
         none = {"arm": "baseline", "strategy_target": STRATEGIES["none"], "style": "", "depth": ""}
         return setup.model_copy(update={**none, "tracking_uri": None, "experiment": None})
 
-    def _run_samples(self, worker: ArmProcess) -> None:
-        worker.send("completeness")
+    def _run_samples(self, worker: ArmProcess, skipped: Sequence[str] = ()) -> tuple[NotApplicable, ...]:
+        """Run the samples in one process; gives those that it could not run."""
+        worker.send("completeness", skipped=list(skipped))
         while "calls" in (answer := worker.receive(self.config.endpoint.timeout_s * 4 + 60)):
             self.calls += map(Call.model_validate, answer["calls"])
             self.progress.step()
+        return tuple(map(NotApplicable.model_validate, answer["not_applicable"]))
+
+    def _loss_pass(self, setup: WorkerSetup, folder: Path) -> None:
+        measure = self.config.measure
+        if not measure.losses:
+            return
+        if not plain_samples(setup.samples):
+            self.progress.note(f"no sample is of scenario {' or '.join(SCENARIOS)}; losses were not counted")
+            return
+        plan = LossPlan(setup, measure, self._template(folder), folder, self._hidden())
+        with LossPass(plan, self.progress) as self.losses:
+            self.losses.run()
 
     def _precise_enough(self) -> bool:
         result = analyse(self.records(), self.config.measure)
@@ -347,7 +403,7 @@ class _Cell:
 
         Raises:
             UnattributedError: If an exchange has no call id.
-            CellError: If a timed call that went well has no exchange.
+            CellError: If a call of another pass than completeness went well and has no exchange.
         """
         known = {exchange.call_id for exchange in self.exchanges}
         if None in known:
@@ -357,6 +413,11 @@ class _Cell:
         silent = sum(call_id not in known for block in blocks for call_id in self._timed_ids(block))
         if silent:
             raise CellError(f"{silent} timed calls went well, but no request of theirs reached the gateway")
+        silent = 0 if self.losses is None else len(set(self.losses.answered) - known)
+        if silent:
+            raise CellError(
+                f"{silent} calls of the loss pass went well, but none of their requests reached the gateway"
+            )
 
     def _timed_ids(self, block: Block) -> Iterator[str]:
         """The call ids of a block's calls that went well."""
@@ -375,6 +436,11 @@ class _Cell:
             traces=self.traces,
             blocks=() if timing is None else tuple(timing.blocks),
             arms=() if timing is None else tuple(timing.arms),
+            losses=() if self.losses is None else tuple(self.losses.losses),
+            samples=tuple(
+                SentSample(sample_id=sample.id, fields=sample.model_dump(mode="json", exclude_defaults=True))
+                for sample in self.prompts.samples
+            ),
         )
 
     def _cell_record(self) -> CellRecord:
@@ -387,11 +453,13 @@ class _Cell:
             prompts=self.prompts.name,
             tracing=config.tracing.name,
             style=strategy_label(config.tracing),
+            switches=switches_label(config.tracing.export),
             endpoint=config.endpoint.name,
             measure=config.measure.name,
             seed=config.seed,
             strategy_source=self.source,
             expects_traces=self.expects_traces,
+            expected_share=expected_share(config.tracing.export),
             config=public_config(config),
             versions=package_versions(),
             machine=self.machine,
@@ -421,12 +489,12 @@ def public_config(config: HarnessConfig) -> dict[str, Any]:
 
 
 def measured_environment() -> dict[str, str]:
-    """Variables of the environment that change what is measured: MLflow's and OpenTelemetry's switches.
+    """Variables of the environment that reach the workers and may change what is measured.
 
     Names that may hold a secret are recorded as being set, without their value.
     """
     return {
         name: "[set]" if _SECRET.search(name) else without_secrets(value)
-        for name, value in sorted(os.environ.items())
+        for name, value in sorted(without_switches(os.environ).items())
         if name.startswith(("MLFLOW_", "OTEL_")) and name not in _NOT_A_SWITCH
     }

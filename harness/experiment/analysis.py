@@ -43,6 +43,7 @@ def analyse_cell(records: CellRecords, run_id: str | None = None) -> CellResult:
         run_id=run_id,
         completeness=completeness,
         overhead=overhead,
+        losses=records.losses,
         rows=tuple(score_rows(records)),
         latencies=latencies(records) if overhead is not None else (),
     )

@@ -11,8 +11,9 @@ import subprocess
 import time
 from typing import TYPE_CHECKING, Any, Self
 
-from harness.errors import ConfigError, WorkerError
+from harness.errors import ConfigError, HarnessError, NotApplicableError, WorkerError
 from harness.processes import child_environment, end, pin, python_module
+from harness.tracing.switches import without_switches
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 START_TIMEOUT_S = 300.0
 ANSWER_TIMEOUT_S = 60.0
+_ERRORS: dict[str, type[HarnessError]] = {"InputError": ConfigError, "NotApplicableError": NotApplicableError}
+"""What a worker says of its error to what is raised here."""
 
 
 class ArmProcess:
@@ -39,7 +42,8 @@ class ArmProcess:
         self._errors = folder / f"{self.name}.stderr"
         self._buffer = b""
         self.ready: dict[str, Any] = {}
-        environment = child_environment()
+        # MLflow's switches are values of the configuration, which the setup carries.
+        environment = without_switches(child_environment())
         for name in hidden:
             environment.pop(name, None)
         with self._errors.open("wb") as errors:
@@ -90,6 +94,7 @@ class ArmProcess:
 
         Raises:
             ConfigError: If the worker says that its input was at fault.
+            NotApplicableError: If it says that the strategy makes no sense for the provider.
             WorkerError: If it failed, ended, or took too long.
         """
         line = self._readline(timeout_s)
@@ -98,7 +103,7 @@ class ArmProcess:
         except ValueError as error:
             raise WorkerError(f"worker {self.name} answered with something that is not JSON: {line[:200]!r}") from error
         if (message := answer.get("error")) is not None:
-            raise (ConfigError if answer.get("input") else WorkerError)(str(message))
+            raise _ERRORS.get(answer.get("kind", ""), WorkerError)(str(message))
         return answer
 
     def rest(self) -> None:

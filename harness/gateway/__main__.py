@@ -38,6 +38,9 @@ def main() -> int:
         return EXIT_BAD_INPUT
     try:
         serve(config, listener, refusing)
+    except InputError as error:
+        say({"error": str(error), "type": type(error).__name__})
+        return EXIT_BAD_INPUT
     except OSError as error:
         print(f"the gateway failed: {error}", file=sys.stderr)  # noqa: T201 - standard error is its log
         return EXIT_CELL_FAILED

@@ -19,8 +19,10 @@ if TYPE_CHECKING:
     from harness.records import Dialect
 
 
-def make_app(backend: Backend, recorder: Recorder) -> Starlette:
+def make_app(backend: Backend, recorder: Recorder, *, every_path: bool = False) -> Starlette:
     """The gateway's application.
+
+    With ``every_path`` the backend is asked for all paths of a dialect: a recording may hold any.
 
     Endpoints are plain ASGI applications: Starlette's request and response classes would cost
     more than the rest of the gateway.
@@ -31,7 +33,15 @@ def make_app(backend: Backend, recorder: Recorder) -> Starlette:
         for dialect in endpoint.dialects
         for path in endpoint.paths
     ]
-    elsewhere = [Route(f"/{dialect}/{{rest:path}}", _NoRoute(dialect, f"/{dialect}", recorder)) for dialect in WIRES]
+    elsewhere = [
+        Route(
+            f"/{dialect}/{{rest:path}}",
+            _Served(dialect, f"/{dialect}", backend, recorder)
+            if every_path
+            else _NoRoute(dialect, f"/{dialect}", recorder),
+        )
+        for dialect in WIRES
+    ]
     # A path without a dialect belongs to no wire format; OpenAI's error is the one most clients read.
     return Starlette(routes=[*served, *elsewhere, Route("/{rest:path}", _NoRoute("openai", "", recorder))])
 
@@ -74,7 +84,7 @@ class _Endpoint:
 
 
 class _Served(_Endpoint):
-    """What the backend answers."""
+    """What the backend answers: what an endpoint serves, or whatever was recorded."""
 
     def __init__(self, dialect: Dialect, prefix: str, backend: Backend, recorder: Recorder) -> None:
         super().__init__(dialect, prefix, recorder)

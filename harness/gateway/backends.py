@@ -95,6 +95,7 @@ async def _send_stream(capture: Capture, answer: Answer, gone: asyncio.Task[None
             await _wait(capture, waited_ns, gone)
         if capture.status is None:
             await capture.begin(send, answer.status, answer.headers)
+            capture.writes = []
         for event in events[:left]:
             await capture.write(send, event)
             # uvloop joins the writes of one turn of the loop; an event is to be a write of its own.

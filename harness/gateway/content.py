@@ -183,7 +183,8 @@ def _text(dialect: Dialect, request: Request, voice: Voice, index: int) -> str:
     try:
         return json_text(value_of(request.schema, seed))
     except SchemaError as error:
-        raise refusing(dialect).wrong_value("response_format", f"invalid schema: {error}") from error
+        place = "response_format" if "response_format" in request.document else "text.format"
+        raise refusing(dialect).wrong_value(place, f"invalid schema: {error}") from error
 
 
 def _stretched(text: str, count: int) -> tuple[str, ...]:

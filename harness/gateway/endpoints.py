@@ -25,13 +25,13 @@ class Endpoint(NamedTuple):
         paths: Where; the first is its name.
         dialects: Whose it is.
         answer: Makes the answer from the dialect, the request's body and what the answer is made from.
-        stream_limits: Whether OpenAI names rate limits in the headers of a stream.
+        always_limits: Whether OpenAI names rate limits also in the headers of streams and errors.
     """
 
     paths: tuple[str, ...]
     dialects: tuple[Dialect, ...]
     answer: Answering
-    stream_limits: bool = True
+    always_limits: bool = True
 
 
 _CHAT = "/v1/chat/completions"
@@ -41,7 +41,7 @@ ENDPOINTS = (
     # the server's parser; a client that escapes the sign instead ends up with it in the path.
     Endpoint((_CHAT, f"{_CHAT}#stream"), ("openai", "mistral"), answer_chat),
     Endpoint(("/v1/embeddings",), ("openai", "mistral"), answer_embeddings),
-    Endpoint(("/v1/responses",), ("openai",), answer_responses, stream_limits=False),
+    Endpoint(("/v1/responses",), ("openai",), answer_responses, always_limits=False),
 )
 CHAT = ENDPOINTS[0]
 _BY_PATH = {path: endpoint for endpoint in ENDPOINTS for path in endpoint.paths}

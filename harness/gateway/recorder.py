@@ -134,7 +134,7 @@ class Capture:
 
 
 class _Timed(NamedTuple):
-    """What the timing pass keeps of an exchange: numbers and short texts only."""
+    """What the timing and the loss pass keep of an exchange: numbers and short texts only."""
 
     exchange_id: int
     call_id: str
@@ -194,7 +194,7 @@ class Recorder:
 
     def finish(self, capture: Capture) -> None:
         """Take over an exchange that has ended."""
-        timed = capture.call is not None and capture.call.phase == "timing"
+        timed = capture.call is not None and capture.call.phase != "completeness"
         self._waiting.append(_reduce(capture) if timed else capture)
         loop = asyncio.get_running_loop()
         self._last_end_s = loop.time()

@@ -16,8 +16,10 @@ _SHALLOW = 4
 """From this depth on, only what must be there is made: recursive schemas have to come to an end."""
 _DEEPEST = 48
 _MOST_TRIES = 64
+_MANY_PARTS, _MOST_PARTS = 500, 10_000
+"""After so many parts a value is ended as if it were deep; after so many more it is given up."""
 _SPAN = 100
-_LARGEST = 10_000
+_LARGEST = 1000
 """The longest text, array or object that a schema may insist on."""
 _ITEMS = (1, 3)
 _ANYTHING = {"type": "string"}
@@ -53,6 +55,7 @@ class _Maker:
 
     def __init__(self, root: Any, seed: str) -> None:
         self._root = root
+        self._made = 0
         self._draw = random.Random(seed)  # noqa: S311 - simulation, not cryptography
         self._makers: dict[str, Callable[[dict[str, Any], int], Any]] = {
             "object": self._object,
@@ -66,8 +69,11 @@ class _Maker:
 
     def make(self, schema: Any, depth: int) -> Any:
         """A value for a schema that stands somewhere below the root."""
-        if depth > _DEEPEST:
+        self._made += 1
+        if depth > _DEEPEST or self._made > _MOST_PARTS:
             raise SchemaError("the schema never comes to an end")
+        if self._made > _MANY_PARTS:
+            depth = max(depth, _SHALLOW)
         plain = self._resolved(schema, depth)
         if "const" in plain:
             return plain["const"]

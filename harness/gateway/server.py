@@ -18,6 +18,7 @@ import uvloop
 from harness.gateway.app import make_app
 from harness.gateway.backends import SimulatorBackend
 from harness.gateway.recorder import Recorder
+from harness.gateway.replay import ReplayBackend
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -119,16 +120,17 @@ def serve(config: GatewayConfig, listener: socket.socket, refusing: socket.socke
         refusing: A bound socket at which nobody listens.
 
     Raises:
+        EndpointError: If the recordings to answer from cannot be read; nothing was announced then.
         OSError: If records cannot be written.
     """
     uvloop.run(_serve(config, listener, refusing))
 
 
 async def _serve(config: GatewayConfig, listener: socket.socket, refusing: socket.socket) -> None:
-    recorder = Recorder(config.records_path, config.api_key)
     backend = _backend(config)
+    recorder = Recorder(config.records_path, config.api_key)
     server = Server(
-        uvicorn_config(make_app(backend, recorder), config.grace_s),
+        uvicorn_config(make_app(backend, recorder, every_path=config.kind == "replay"), config.grace_s),
         listening=lambda: announce(listener, refused_port=refusing.getsockname()[1]),
     )
     recorder.on_failure = server.stop
@@ -144,6 +146,8 @@ async def _serve(config: GatewayConfig, listener: socket.socket, refusing: socke
 def _backend(config: GatewayConfig) -> Backend:
     if config.kind == "simulator":
         return SimulatorBackend(config)
+    if config.kind == "replay":
+        return ReplayBackend(config)
     # Only a forwarding gateway needs an HTTP client, and its import is half of the start.
     from harness.gateway.forwarder import Forwarder  # noqa: PLC0415
 

@@ -8,12 +8,13 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, model_validator
 
+from harness.config import TIMINGS
 from harness.errors import EndpointError, unknown_option
 from harness.prompts import Sample
-from harness.records import Record
+from harness.records import Dialect, Record
 
 LATENCY_KINDS = ("none", "fixed", "lognormal")
-ENDPOINT_KINDS = ("simulator", "forward")
+ENDPOINT_KINDS = ("simulator", "forward", "replay")
 
 
 class LatencySettings(Record):
@@ -48,12 +49,15 @@ class GatewayConfig(Record):
         records_path: Where exchanges are written; a file that is there is replaced.
         samples: The prompt set, from which the simulator takes expected answers.
         seed: Everything that the simulator makes up is a function of it.
-        kind: ``simulator`` or ``forward``.
+        kind: ``simulator``, ``forward`` or ``replay``.
         base_url: Where to forward to, with the version path (``https://host/v1``).
         api_key: Sent to ``base_url`` as a bearer token in place of the client's; ``None`` sends
             none. It is never recorded, logged or printed.
         timeout_s: How long a forwarded answer may take from the request to its last byte.
-        latency: The simulator's waiting.
+        latency: The simulator's waiting, and that of a replay whose timing is simulated.
+        recordings_path: What a replay answers from.
+        recordings_dialect: The wire format of recordings that do not show it.
+        timing: What a replay waits: ``recorded``, ``none`` or ``simulated``.
         cpus: Cores that the process may run on; empty leaves it as it is.
         grace_s: How long open answers may still take when the gateway is told to end.
 
@@ -70,6 +74,9 @@ class GatewayConfig(Record):
     api_key: str | None = Field(default=None, repr=False)
     timeout_s: float = 120.0
     latency: LatencySettings = LatencySettings()
+    recordings_path: Path | None = None
+    recordings_dialect: Dialect | None = None
+    timing: str = "recorded"
     cpus: tuple[int, ...] = ()
     grace_s: int = 3
 
@@ -79,6 +86,10 @@ class GatewayConfig(Record):
             raise unknown_option("kind of endpoint", self.kind, "endpoint.kind", ENDPOINT_KINDS)
         if self.timeout_s <= 0:
             raise EndpointError(f"endpoint.timeout_s is {self.timeout_s}; it must be more than 0 seconds")
+        if self.timing not in TIMINGS:
+            raise unknown_option("timing", self.timing, "endpoint.timing", TIMINGS)
+        if self.kind == "replay" and self.recordings_path is None:
+            raise EndpointError("endpoint.path is needed to answer from recorded exchanges")
         if self.kind == "forward":
             _check_url(self.base_url)
         return self

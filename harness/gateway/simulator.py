@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 _PLANS_KEPT = 512
 _LARGEST_PLANNED_BODY_BYTES = 1 << 16
 _NS_PER_MS = 1_000_000
+_BODILESS = frozenset({204, 205, 304})
+"""Statuses after which no body comes; bytes sent all the same would be taken for the next answer."""
 _STREAM = (b"content-type", b"text/event-stream; charset=utf-8")
 _JSON = (b"content-type", b"application/json")
 
@@ -100,13 +102,17 @@ class Simulator:
             endpoint, dialect, body, sample, place
         )
         wire = WIRES[dialect]
+        if entry.status in _BODILESS:
+            waits_ns: tuple[int, ...] = (round(entry.delay_ms * _NS_PER_MS),)
+            headers = wire.headers(digest, 0, limits=True)
+            return Answer(entry.status, with_headers(headers, entry), b"", None, waits_ns)
         if isinstance(plan, _Refusal):
-            headers = [*wire.error_headers(digest, plan.status), _length(plan.body)]
-            waits_ns: tuple[int, ...] = (round(entry.delay_ms * _NS_PER_MS),) if entry.delay_ms else ()
+            headers = [*wire.error_headers(digest, plan.status, limits=endpoint.always_limits), _length(plan.body)]
+            waits_ns = (round(entry.delay_ms * _NS_PER_MS),) if entry.delay_ms else ()
             return Answer(plan.status, with_headers(headers, entry), plan.body, None, waits_ns, entry.cut_after)
         waits_ns = self._waits_ns(plan, entry, sample, 0 if call is None else call.repetition)
         if isinstance(plan, Stream):
-            headers = [_STREAM, *wire.headers(digest, waits_ns[0] // _NS_PER_MS, limits=endpoint.stream_limits)]
+            headers = [_STREAM, *wire.headers(digest, waits_ns[0] // _NS_PER_MS, limits=endpoint.always_limits)]
             rounds = plan.fill(digest)
             return Answer(entry.status, with_headers(headers, entry), None, rounds, waits_ns, entry.cut_after)
         text = plan.body.fill(digest)

@@ -65,17 +65,21 @@ class Gapped:
     """Bytes with gaps, to be filled for each exchange."""
 
     def __init__(self, raw: bytes) -> None:
-        self._format = _GAP.sub(rb"%(\1)s", raw.replace(b"%", b"%%"))
-        self._fillers = [
-            (name, _FILLERS[name.decode().partition("_")[0]], b"_" in name) for name in dict.fromkeys(_GAP.findall(raw))
-        ]
+        # Texts stand at even places, the gaps between them at odd ones.
+        self._parts = _GAP.split(raw)
+        names = list(dict.fromkeys(self._parts[1::2]))
+        self._fillers = [(name, _FILLERS[name.decode().partition("_")[0]], b"_" in name) for name in names]
+        self._places = [names.index(name) for name in self._parts[1::2]]
 
     def fill(self, digest: bytes) -> bytes:
         """The bytes with every gap filled from 32 bytes of this exchange's own."""
-        return self._format % {
-            name: filler(blake2b(digest + name, digest_size=32).digest() if indexed else digest)
+        values = [
+            filler(blake2b(digest + name, digest_size=32).digest() if indexed else digest)
             for name, filler, indexed in self._fillers
-        }
+        ]
+        parts = self._parts.copy()
+        parts[1::2] = map(values.__getitem__, self._places)
+        return b"".join(parts)
 
 
 class Single(NamedTuple):
@@ -178,7 +182,8 @@ def _with_half_an_event(rounds: list[list[bytes]]) -> list[list[bytes]]:
 
 
 def _ended(rounds: list[list[bytes]], count: int, error: Callable[[int], bytes]) -> list[list[bytes]]:
-    """So many events, then the error."""
+    """So many events, then the error; no closing mark follows it, nor stands before it."""
+    rounds = [*rounds[:-1], [event for event in rounds[-1] if event != DONE]]
     left = count
     kept: list[list[bytes]] = []
     for events in rounds:

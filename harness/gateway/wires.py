@@ -40,7 +40,7 @@ class Wire(ABC):
         """The body of an error."""
 
     @abstractmethod
-    def error_headers(self, digest: bytes, status: int) -> Headers:
+    def error_headers(self, digest: bytes, status: int, *, limits: bool) -> Headers:
         """The response headers of an error."""
 
     @abstractmethod
@@ -71,12 +71,12 @@ class OpenAIWire(Wire):
         fields = {"message": refused.message, "type": refused.kind, "param": refused.param, "code": refused.code}
         return orjson.dumps({"error": fields}, option=orjson.OPT_INDENT_2)
 
-    def error_headers(self, digest: bytes, status: int) -> Headers:
+    def error_headers(self, digest: bytes, status: int, *, limits: bool) -> Headers:
         """A 404 comes without version and limits."""
         if status == 404:
             request_id = b"req_" + digest[16:].hex().encode()
             return [(b"content-type", b"application/json; charset=utf-8"), (b"x-request-id", request_id)]
-        return [(b"content-type", b"application/json"), *self.headers(digest, 0, limits=True)]
+        return [(b"content-type", b"application/json"), *self.headers(digest, 0, limits=limits)]
 
     def no_route(self, method: str, path: str) -> str:
         """The sentence names the method and the path."""
@@ -104,7 +104,7 @@ class MistralWire(Wire):
             }
         )
 
-    def error_headers(self, digest: bytes, status: int) -> Headers:  # noqa: ARG002 - the signature is the base class's
+    def error_headers(self, digest: bytes, status: int, *, limits: bool) -> Headers:  # noqa: ARG002 - the signature is the base class's
         """The same for every status."""
         return [(b"content-type", b"application/json")]
 

@@ -74,6 +74,9 @@ class LangChainProvider:
         parameters = translated(sample, self._label, self._kind.accepted, renamed=renamed, dropped=("stream_options",))
         if self._backend == "openai" and sample.stream and "stream_options" in sample.parameters:
             parameters["stream_usage"] = bool(sample.parameters["stream_options"].get("include_usage"))
+        if sample.recorded and self._backend == "mistralai":
+            # ChatMistralAI asks for a temperature and a top_p of its own unless a call has another.
+            parameters = {"temperature": None, "top_p": None, **parameters}
         return {**self._other_model(sample), "messages": list(sample.messages), **parameters}
 
     @property
@@ -173,7 +176,8 @@ class LangChainProvider:
     def _describe_parse(self, request: dict[str, Any]) -> dict[str, Any]:
         """The request with the JSON schema that LangChain makes of the class."""
         structured: Any = self._built.structured(request.get("model", self._model_name), request["response_format"])
-        return self.chat_request({**request, "response_format": structured.first.kwargs["response_format"]})
+        bound = structured.first.kwargs["response_format"]
+        return self.chat_request({**request, "response_format": self._kind.response_format(bound)})
 
     def _batch_request(self, sample: Sample) -> dict[str, Any]:
         request = self._single_request(sample)

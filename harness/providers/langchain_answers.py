@@ -48,7 +48,7 @@ def batch_answer(values: Sequence[AIMessage]) -> Answer:
 
 def text_answer(value: str) -> Answer:
     """What the text that a parser made shows: nothing else."""
-    choice = {"index": 0, "message": {"role": "assistant", "content": value}, "finish_reason": None}
+    choice = {"index": 0, "message": {"role": "assistant", "content": str(value)}, "finish_reason": None}
     return answer_from({"object": "chat.completion", "choices": [choice]})
 
 

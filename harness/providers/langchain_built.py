@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 RETRY_ATTEMPTS = 3
-RETRY_WAITS_S = {"initial": 0.05, "max": 1.0, "jitter": 0.05}
+RETRY_WAIT_MAX_S = 0.2
 
 
 class Built:
@@ -41,7 +41,7 @@ class Built:
         def make() -> Runnable[Any, Any]:
             return self._models.chat(model).with_retry(
                 stop_after_attempt=RETRY_ATTEMPTS,
-                exponential_jitter_params=RETRY_WAITS_S,  # type: ignore[arg-type]
+                exponential_jitter_params={"max": RETRY_WAIT_MAX_S},
             )
 
         return self._once(("retrying", model), make)

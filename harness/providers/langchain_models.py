@@ -6,6 +6,7 @@ import threading
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from harness.providers.parameters import accepted_by
+from harness.providers.schemas import strict_format
 from harness.providers.transport import (
     KEEPALIVE_EXPIRY_S,
     PerLoop,
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from langchain_core.embeddings import Embeddings
     from langchain_core.language_models import BaseChatModel
+    from pydantic import BaseModel
 
 MISTRAL_ACCEPTED = frozenset(
     {
@@ -60,6 +62,9 @@ class Backend(Protocol):
 
     def embeddings(self, model: str, http: Any, async_http: Any) -> Embeddings:
         """Embeddings on these clients."""
+
+    def response_format(self, bound: Any) -> dict[str, Any]:
+        """On the wire, what LangChain binds to a model that answers in a class's form."""
 
 
 class OpenAIBackend:
@@ -116,6 +121,12 @@ class OpenAIBackend:
             **self._settings,
         )
 
+    def response_format(self, bound: type[BaseModel]) -> dict[str, Any]:
+        """The class itself is bound, and the OpenAI SDK makes a schema of it."""
+        from openai import pydantic_function_tool  # noqa: PLC0415
+
+        return strict_format(bound, pydantic_function_tool(bound)["function"]["parameters"])
+
 
 class MistralBackend:
     """``ChatMistralAI`` and ``MistralAIEmbeddings``."""
@@ -167,15 +178,21 @@ class MistralBackend:
         return ChatMistralAI(model=model, **self._clients(http, async_http), **self._settings)
 
     def embeddings(self, model: str, http: Any, async_http: Any) -> Embeddings:
-        """``MistralAIEmbeddings`` with the tokenizer that it falls back to without a network.
+        """``MistralAIEmbeddings`` with a tokenizer that counts words.
 
-        The tokenizer only decides how many texts go into one request.
+        Its own would come over the network, and only decides how many texts go into one request.
         """
         from langchain_mistralai import MistralAIEmbeddings  # noqa: PLC0415
-        from langchain_mistralai.embeddings import DummyTokenizer  # noqa: PLC0415
+        from tokenizers import Tokenizer, models, pre_tokenizers  # noqa: PLC0415
 
+        words = Tokenizer(models.WordLevel({"": 0}, unk_token=""))
+        words.pre_tokenizer = pre_tokenizers.Whitespace()
         clients = self._clients(http, async_http)
-        return MistralAIEmbeddings(model=model, tokenizer=DummyTokenizer(), **clients, **self._settings)
+        return MistralAIEmbeddings(model=model, tokenizer=words, **clients, **self._settings)
+
+    def response_format(self, bound: dict[str, Any]) -> dict[str, Any]:
+        """What is bound is sent."""
+        return bound
 
     def _clients(self, http: Any, async_http: Any) -> dict[str, Any]:
         """The classes take no ``None``: what is left out they make themselves."""

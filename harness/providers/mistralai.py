@@ -48,9 +48,8 @@ LIMITS = httpx2.Limits(max_connections=100, max_keepalive_connections=20, keepal
 class MistralProvider:
     """One ``Mistral`` client, and another for each event loop that asks for one.
 
-    ``complete`` is the SDK's own method, looked up anew each time so that a patch put on the
-    SDK's class later takes effect. ``stream`` is a function around the SDK's, as in any
-    application, because the SDK's stream has to be closed.
+    ``complete`` and ``stream`` are the SDK's own methods, looked up anew each time so that a patch
+    put on the SDK's class later takes effect.
     """
 
     name = "mistralai"
@@ -87,10 +86,10 @@ class MistralProvider:
         """``client.chat.complete``; returns a ``ChatCompletionResponse``."""
         return self._client.chat.complete
 
-    def stream(self, *, messages: Sequence[dict[str, Any]], **parameters: Any) -> Iterator[CompletionEvent]:
-        """``client.chat.stream``, iterated to the end; yields each ``CompletionEvent``."""
-        with self._client.chat.stream(messages=messages, **parameters) as events:  # type: ignore[arg-type]
-            yield from events
+    @property
+    def stream(self) -> Callable[..., Any]:
+        """``client.chat.stream``; returns an ``EventStream``, which closes itself at its end."""
+        return self._client.chat.stream
 
     def answer(self, value: ChatCompletionResponse) -> Answer:
         """What a ``ChatCompletionResponse`` shows."""
@@ -105,7 +104,10 @@ class MistralProvider:
         return {key: value for key, value in request.items() if key not in OWN_WORDS}
 
     def operations(self) -> Iterator[Operation]:
-        """All that the SDK can do; each call is the SDK's own method, or what an application writes around it."""
+        """All that the SDK can do; each call is the SDK's own method, or what an application writes around it.
+
+        The SDK imports a resource when it is first asked for, so embeddings are asked for in the call.
+        """
         single = (self.request, self.answer, self.chat_request)
         streamed = (self.request, self.stream_answer, _as_streamed)
         yield Operation("stream", "stream", self.stream, *streamed)
@@ -117,7 +119,7 @@ class MistralProvider:
         yield Operation("chat_timeout", "single", self.complete, *timed)
         yield Operation("parse", "single", self._client.chat.parse, self._parse_request, self.answer, _with_schema)
         embed = (self._embedding_request, _embeddings_answer, _embedding_words)
-        yield Operation("embeddings", "single", self._client.embeddings.create, *embed)
+        yield Operation("embeddings", "single", self._embed, *embed)
         yield Operation("embeddings_async", "async", self._embed_async, *embed)
 
     def _retry_request(self, sample: Sample) -> dict[str, Any]:
@@ -144,6 +146,9 @@ class MistralProvider:
         renamed = {"dimensions": "output_dimension"}
         parameters = translated(sample, f"{self.name} (embeddings)", accepted, renamed=renamed)
         return {"model": embedding_model_of(sample, EMBEDDING_MODEL), "inputs": user_texts(sample), **parameters}
+
+    def _embed(self, **request: Any) -> EmbeddingResponse:
+        return self._client.embeddings.create(**request)
 
     async def _embed_async(self, **request: Any) -> EmbeddingResponse:
         return await self._async.here()[0].embeddings.create_async(**request)

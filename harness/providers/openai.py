@@ -29,15 +29,16 @@ from harness.providers.parameters import (
     translated,
     user_texts,
 )
-from harness.providers.schemas import reply_class
+from harness.providers.schemas import reply_class, strict_format
 from harness.providers.transport import KEEPALIVE_EXPIRY_S, PerLoop, async_client_arguments, client_arguments
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from openai import AsyncStream
+    from openai import AsyncStream, Stream
     from openai.types import CreateEmbeddingResponse
-    from openai.types.chat import ChatCompletion, ChatCompletionChunk
+    from openai.types.chat import ChatCompletion, ChatCompletionChunk, ParsedChatCompletion
+    from openai.types.responses import Response, ResponseStreamEvent
 
     from harness.prompts import Sample
     from harness.providers import Answer
@@ -106,15 +107,18 @@ class OpenAIProvider:
         return dict(request)
 
     def operations(self) -> Iterator[Operation]:
-        """All that the SDK can do; each call is the SDK's own method, or what an application writes around it."""
+        """All that the SDK can do; each call is the SDK's own method, or what an application writes around it.
+
+        The SDK imports a resource when it is first asked for, so embeddings and responses are asked for in
+        the call: who only chats does not pay for them.
+        """
         yield from self._chat_operations()
         embed = (self._embedding_request, _embeddings_answer, dict)
-        yield Operation("embeddings", "single", self._client.embeddings.create, *embed)
+        yield Operation("embeddings", "single", self._embed, *embed)
         yield Operation("embeddings_async", "async", self._embed_async, *embed)
-        respond = self._client.responses.create
-        yield Operation("responses", "single", respond, self._responses_request, response_answer, dict)
+        yield Operation("responses", "single", self._respond, self._responses_request, response_answer, dict)
         streamed = (self._responses_stream_request, response_stream_answer, dict)
-        yield Operation("responses_stream", "stream", respond, *streamed)
+        yield Operation("responses_stream", "stream", self._respond, *streamed)
 
     def _chat_operations(self) -> Iterator[Operation]:
         single = (self._single_request, self.answer, self.chat_request)
@@ -127,7 +131,7 @@ class OpenAIProvider:
         timed = (self._timeout_request, self.answer, _without_timeout)
         yield Operation("chat_timeout", "single", self.complete, *timed)
         parse = self._client.chat.completions.parse
-        yield Operation("parse", "single", parse, self._parse_request, self.answer, _with_schema)
+        yield Operation("parse", "single", parse, self._parse_request, _parsed_answer, _with_schema)
         yield Operation("raw_stream", "single", self._raw, self._single_request, answer_from, self.chat_request)
 
     def _single_request(self, sample: Sample) -> dict[str, Any]:
@@ -157,8 +161,15 @@ class OpenAIProvider:
         parameters = translated(sample, f"{self.name} (embeddings)", accepted)
         return {"model": embedding_model_of(sample, EMBEDDING_MODEL), "input": user_texts(sample), **parameters}
 
+    def _embed(self, **request: Any) -> CreateEmbeddingResponse:
+        return self._client.embeddings.create(**request)
+
     async def _embed_async(self, **request: Any) -> CreateEmbeddingResponse:
         return await self._async.here().embeddings.create(**request)
+
+    def _respond(self, **request: Any) -> Response | Stream[ResponseStreamEvent]:
+        """``responses.create``, which gives a response, or a stream if the request says so."""
+        return self._client.responses.create(**request)  # type: ignore[no-any-return]
 
     def _responses_request(self, sample: Sample) -> dict[str, Any]:
         accepted = accepted_by(self._client.responses.create) - {"input"}
@@ -178,6 +189,11 @@ class OpenAIProvider:
             await client.close()
 
 
+def _parsed_answer(value: ParsedChatCompletion[Any]) -> Answer:
+    """What a ``ParsedChatCompletion`` shows; the SDK's own declaration of it does not foresee what it parsed."""
+    return answer_from(value.to_dict(mode="json", warnings=False))
+
+
 def _embeddings_answer(value: CreateEmbeddingResponse) -> Answer:
     return embeddings_answer(value.to_dict(mode="json"))
 
@@ -190,6 +206,4 @@ def _without_timeout(request: dict[str, Any]) -> dict[str, Any]:
 def _with_schema(request: dict[str, Any]) -> dict[str, Any]:
     """The request with the JSON schema that the SDK makes of the class."""
     kind = request["response_format"]
-    schema = pydantic_function_tool(kind)["function"]["parameters"]
-    described = {"name": kind.__name__, "strict": True, "schema": schema}
-    return {**request, "response_format": {"type": "json_schema", "json_schema": described}}
+    return {**request, "response_format": strict_format(kind, pydantic_function_tool(kind)["function"]["parameters"])}

@@ -76,7 +76,7 @@ def require_backend(provider: str, backend: str, options: Collection[str]) -> No
 
 def model_of(sample: Sample, default: str) -> str:
     """The model that a sample asks for."""
-    return getattr(sample, "model", None) or default
+    return sample.model or default
 
 
 def embedding_model_of(sample: Sample, default: str) -> str:

@@ -44,11 +44,16 @@ def reply_class(sample: Sample) -> type[BaseModel]:
     try:
         described = response_format["json_schema"]
         return _class_of(json.dumps(described["schema"], sort_keys=False), str(described.get("name") or "Reply"))
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ConfigError(
             f"sample {sample.id!r}: the JSON schema in 'response_format' cannot be made a Pydantic class, because it "
             f"needs named properties of the types {', '.join(TYPES)}, array or object, or an enum ({error!r})"
         ) from error
+
+
+def strict_format(kind: type[BaseModel], schema: dict[str, Any]) -> dict[str, Any]:
+    """How OpenAI's API is asked for a class, by the schema that the SDK makes of it."""
+    return {"type": "json_schema", "json_schema": {"name": kind.__name__, "strict": True, "schema": schema}}
 
 
 @cache

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from harness.report.console import console_table
 from harness.report.data import cells_json
+from harness.report.headlines import headlines
 from harness.report.html import html_report
 from harness.report.markdown import description, markdown_report
 from harness.report.verdicts import verdicts
@@ -18,9 +19,22 @@ from harness.report.view import sweep_view
 if TYPE_CHECKING:
     from harness.results import SweepResult
 
-__all__ = ["cells_json", "console_table", "description", "html_report", "markdown_report", "verdict_sentences"]
+__all__ = [
+    "cells_json",
+    "console_table",
+    "description",
+    "finding_sentences",
+    "html_report",
+    "markdown_report",
+    "verdict_sentences",
+]
 
 
 def verdict_sentences(sweep: SweepResult) -> list[str]:
     """The verdict in plain text: one or two sentences for each provider and setting."""
     return [str(verdict) for verdict in verdicts(sweep_view(sweep))]
+
+
+def finding_sentences(sweep: SweepResult) -> list[str]:
+    """The gravest findings in plain text, one sentence each; the report has all of them."""
+    return headlines(sweep_view(sweep))

@@ -8,12 +8,14 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
-from harness.report.view import Shown, sweep_view
+from harness.report.format import count
+from harness.report.view import sweep_view
 
 if TYPE_CHECKING:
+    from harness.report.quantities import Shown
     from harness.results import SweepResult
 
-_STATUS_STYLES = {"ok": "green", "failed": "bold red", "interrupted": "yellow"}
+_STATUS_STYLES = {"ok": "green", "failed": "bold red", "interrupted": "yellow", "not applicable": "dim"}
 
 
 def _amount(shown: Shown) -> str:
@@ -59,6 +61,11 @@ def console_table(sweep: SweepResult) -> Table:
         )
     notes = [f"{cell.name} {cell.status}: {cell.reason}" for cell in view.cells if cell.status != "ok"]
     notes += [f"{cell.name}: {cell.troubles}" for cell in view.cells if cell.troubles]
+    notes += [
+        f"{cell.name}: {count(len(samples), 'sample')} not applicable"
+        for cell in view.cells
+        if (samples := cell.result.cell.not_applicable) and cell.status != "not applicable"
+    ]
     missing = sweep.cells_expected - len(sweep.cells)
     if missing > 0:
         notes.append(f"{missing} of {sweep.cells_expected} cells left no result at all")

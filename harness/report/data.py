@@ -7,7 +7,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from harness.results import CellResult, SweepResult
+    from harness.results import CellResult, CompletenessResult, SweepResult
 
 CELLS_SCHEMA_VERSION = 1
 
@@ -26,17 +26,27 @@ def _finite(value: Any) -> Any:
     return value
 
 
+def _completeness(found: CompletenessResult) -> dict[str, Any]:
+    """Scores and counts without anything that was said in a call."""
+    scores: dict[str, Any] = found.model_dump(mode="json", exclude={"judgements", "transparency", "defects"})
+    compared = found.transparency_compared is not None
+    return scores | {
+        "transparency_differences": len(found.transparency) if compared else None,
+        "defects": [defect.model_dump(mode="json", exclude={"wire", "traced"}) for defect in found.defects],
+    }
+
+
 def _cell(result: CellResult) -> dict[str, Any]:
     identity = result.cell.model_dump(mode="json", exclude={"schema_version", "strategy_source", "config"})
     config = {key: value for key, value in result.cell.config.items() if key not in _PLACES}
-    completeness = result.completeness and result.completeness.model_dump(mode="json", exclude={"judgements"})
     overhead = result.overhead and result.overhead.model_dump(mode="json")
     return {
         **identity,
         "label": result.cell.label,
         "config": config,
         "run_id": result.run_id,
-        "completeness": completeness,
+        "completeness": None if result.completeness is None else _completeness(result.completeness),
+        "losses": [loss.model_dump(mode="json", exclude={"schema_version"}) for loss in result.losses],
         "overhead": overhead,
     }
 
@@ -45,9 +55,10 @@ def cells_json(sweep: SweepResult) -> str:
     """All cells as JSON with sorted keys, in the order of the sweep.
 
     Each cell has its identity (provider, prompts, strategy, machine, versions, digest), status
-    and reason, ``completeness`` (scores, trace counts, counts by fact) and ``overhead``
-    (estimates with intervals and per-fork values, counts, verdict). Judgements, answers and
-    latencies stay in the cell's records. What was not measured is null.
+    and reason, ``completeness`` (scores, trace counts, counts by fact, known defects), ``losses``
+    by the way in which a process ended, and ``overhead`` (estimates with intervals and per-fork
+    values, counts, verdict). Judgements, answers and latencies stay in the cell's records. What
+    was not measured is null.
     """
     document = {
         "schema_version": CELLS_SCHEMA_VERSION,

@@ -1,22 +1,32 @@
-"""What went wrong with the traces, gravest first, and how each fact fared in each cell.
+"""What tracing changed, lost or bent, gravest first, in MLflow's places.
 
-Both are in MLflow's places unless another convention is asked for. Findings keep one example
-for each cell and fact, so that the evidence can be looked up and the list ends.
+Findings keep one example for each cell and fact, so that the evidence can be looked up and the
+list ends.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from harness.report.format import ABSENT, evidence, percent
+from harness.report.format import ABSENT, clip, evidence, listed
 
 if TYPE_CHECKING:
-    from harness.report.view import CellView, SweepView
-    from harness.results import CompletenessResult, Convention, FactCount, Judgement, Verdict
+    from collections.abc import Iterable
 
-Kind = Literal["lost", "duplicated", "orphaned", "wrong", "missing", "elsewhere"]
+    from harness.report.view import CellView, SweepView
+    from harness.results import (
+        CompletenessResult,
+        Judgement,
+        TransparencyFinding,
+    )
+
+Kind = Literal["different", "lost", "duplicated", "orphaned", "wrong", "missing", "elsewhere"]
 
 KINDS: dict[Kind, tuple[str, str]] = {
+    "different": (
+        "Calls that tracing changed",
+        "The application gets something else than without tracing: the gravest that tracing can do.",
+    ),
     "lost": ("Traces lost", "A call that should have a trace has none."),
     "duplicated": ("Traces duplicated", "A call has more than one trace."),
     "orphaned": ("Traces orphaned", "A trace that belongs to no call."),
@@ -26,7 +36,11 @@ KINDS: dict[Kind, tuple[str, str]] = {
 }
 """The kinds of findings, gravest first: a heading and what it means."""
 
-_TRACE = "trace"
+TRACE = "trace"
+"""What findings about whole traces have in the place of a fact."""
+
+_SCENARIOS_NAMED = 3
+_VALUE_LENGTH = 160
 
 
 class Example(NamedTuple):
@@ -37,6 +51,7 @@ class Example(NamedTuple):
         of: Out of how many; ``None`` where there is no total.
         untraced: How many of them only repeat that the call has no trace at all.
         note: In words what else is known, such as the pass.
+        scenarios: The scenarios that it was found in, the example's first; empty where none is known.
     """
 
     cell: CellView
@@ -49,6 +64,7 @@ class Example(NamedTuple):
     place: str
     trace_id: str
     note: str = ""
+    scenarios: str = ""
 
 
 class Finding(NamedTuple):
@@ -64,41 +80,6 @@ class Finding(NamedTuple):
         return sum(example.found for example in self.examples)
 
 
-class MatrixEntry(NamedTuple):
-    """How one fact fared in one cell; ``gravest`` is the worst verdict that occurred."""
-
-    counts: FactCount
-    gravest: Verdict
-
-    @property
-    def applicable(self) -> int:
-        """In how many calls the fact applies."""
-        return self.counts.recorded + self.counts.elsewhere + self.counts.wrong + self.counts.missing
-
-    @property
-    def share(self) -> str:
-        """The share recorded, in percent."""
-        return percent(self.counts.recorded / self.applicable)
-
-    @property
-    def parts(self) -> tuple[tuple[Verdict, float], ...]:
-        """The verdicts that occurred, each with its share in percent, for a bar."""
-        pairs: tuple[tuple[Verdict, int], ...] = (
-            ("recorded", self.counts.recorded),
-            ("elsewhere", self.counts.elsewhere),
-            ("wrong", self.counts.wrong),
-            ("missing", self.counts.missing),
-        )
-        return tuple((verdict, round(100 * number / self.applicable, 2)) for verdict, number in pairs if number)
-
-
-class Matrix(NamedTuple):
-    """Facts by cells: ``rows`` pair a fact with one entry a cell, ``None`` where it does not apply."""
-
-    cells: tuple[CellView, ...]
-    rows: tuple[tuple[str, tuple[MatrixEntry | None, ...]], ...]
-
-
 def _example(cell: CellView, judged: list[Judgement], of: int | None) -> Example:
     """The first judgement that has a trace to look at stands for the others."""
     example = next((judgement for judgement in judged if judgement.trace_id), judged[0])
@@ -112,19 +93,60 @@ def _example(cell: CellView, judged: list[Judgement], of: int | None) -> Example
         traced=ABSENT if example.verdict == "missing" else evidence(example.traced),
         place=example.place,
         trace_id=example.trace_id or ABSENT,
+        scenarios=_scenarios((example, *judged)),
     )
 
 
-def _trace_example(cell: CellView, found: int, of: int | None, sample_id: str, note: str) -> Example:
-    return Example(cell, found, of, 0, sample_id, ABSENT, ABSENT, ABSENT, ABSENT, note)
+def _scenarios(found: Iterable[Judgement | TransparencyFinding]) -> str:
+    """Their scenarios, each once, the first ones by name."""
+    names = list(dict.fromkeys(one.scenario for one in found if one.scenario))
+    more = len(names) - _SCENARIOS_NAMED
+    return listed(names if more <= 0 else [*names[:_SCENARIOS_NAMED], f"{more} more"])
 
 
-def _lost_sample(cell: CellView, completeness: CompletenessResult) -> str:
-    """The sample of a call without a trace, where the judgements or the rows tell one."""
-    for judgement in completeness.judgements:
-        if judgement.trace_id is None:
-            return judgement.sample_id
-    return next((row.sample_id for row in cell.result.rows if row.trace_id is None), ABSENT)
+def _trace_example(cell: CellView, found: int, of: int | None, note: str) -> Example:
+    return Example(cell, found, of, 0, ABSENT, ABSENT, ABSENT, ABSENT, ABSENT, note)
+
+
+def _lost_example(cell: CellView, completeness: CompletenessResult) -> Example:
+    """The traces that a cell's completeness pass lost, with a call that has none."""
+    example = _trace_example(cell, completeness.traces_lost, completeness.traces_expected, "completeness pass")
+    lost = [judgement for judgement in completeness.judgements if judgement.trace_id is None]
+    if lost:
+        return example._replace(sample_id=lost[0].sample_id, scenarios=_scenarios(lost))
+    row = next((row for row in cell.result.rows if row.trace_id is None), None)
+    return example if row is None else example._replace(sample_id=row.sample_id)
+
+
+def _different_findings(cells: tuple[CellView, ...]) -> list[Finding]:
+    """What the application got differently, by what differs."""
+    by_aspect: dict[str, list[Example]] = {}
+    for cell in cells:
+        completeness = cell.result.completeness
+        aspects: dict[str, list[TransparencyFinding]] = {}
+        for finding in completeness.transparency if completeness else ():
+            aspects.setdefault(finding.aspect, []).append(finding)
+        for aspect, found in aspects.items():
+            example = next((finding for finding in found if finding.trace_id), found[0])
+            by_aspect.setdefault(aspect, []).append(
+                Example(
+                    cell=cell,
+                    found=len({finding.call_id for finding in found}),
+                    of=completeness.transparency_compared if completeness else None,
+                    untraced=len({finding.call_id for finding in found if finding.trace_id is None}),
+                    sample_id=example.sample_id,
+                    wire=_got(example.without),
+                    traced=_got(example.with_tracing),
+                    place=example.place or ABSENT,
+                    trace_id=example.trace_id or ABSENT,
+                    scenarios=_scenarios((example, *found)),
+                )
+            )
+    return [Finding("different", aspect, tuple(examples)) for aspect, examples in by_aspect.items()]
+
+
+def _got(text: str | None) -> str:
+    return ABSENT if text is None else clip(text, _VALUE_LENGTH)
 
 
 def _trace_findings(cells: tuple[CellView, ...]) -> list[Finding]:
@@ -132,25 +154,19 @@ def _trace_findings(cells: tuple[CellView, ...]) -> list[Finding]:
     for cell in cells:
         completeness, overhead = cell.result.completeness, cell.result.overhead
         if completeness is not None:
-            expected = completeness.traces_expected
             if completeness.traces_lost:
-                sample = _lost_sample(cell, completeness)
-                examples["lost"].append(
-                    _trace_example(cell, completeness.traces_lost, expected, sample, "completeness pass")
-                )
+                examples["lost"].append(_lost_example(cell, completeness))
             if completeness.traces_duplicated:
                 examples["duplicated"].append(
-                    _trace_example(cell, completeness.traces_duplicated, None, ABSENT, "completeness pass")
+                    _trace_example(cell, completeness.traces_duplicated, None, "completeness pass")
                 )
             if completeness.traces_orphaned:
                 examples["orphaned"].append(
-                    _trace_example(cell, completeness.traces_orphaned, None, ABSENT, "completeness pass")
+                    _trace_example(cell, completeness.traces_orphaned, None, "completeness pass")
                 )
         if overhead is not None and overhead.traces_lost:
-            examples["lost"].append(
-                _trace_example(cell, overhead.traces_lost, overhead.traces_expected, ABSENT, "timing pass")
-            )
-    return [Finding(kind, _TRACE, tuple(rows)) for kind, rows in examples.items() if rows]
+            examples["lost"].append(_trace_example(cell, overhead.traces_lost, overhead.traces_expected, "timing pass"))
+    return [Finding(kind, TRACE, tuple(rows)) for kind, rows in examples.items() if rows]
 
 
 def findings(view: SweepView) -> list[Finding]:
@@ -178,29 +194,6 @@ def findings(view: SweepView) -> list[Finding]:
             of_facts.append(Finding(kind, fact, kept))
     order = list(KINDS)
     return sorted(
-        _trace_findings(view.cells) + of_facts,
+        _different_findings(view.cells) + _trace_findings(view.cells) + of_facts,
         key=lambda finding: (order.index(finding.kind), -finding.found, finding.fact),
     )
-
-
-def _entry(fact: FactCount | None) -> MatrixEntry | None:
-    if fact is None or not fact.recorded + fact.elsewhere + fact.wrong + fact.missing:
-        return None
-    if fact.wrong:
-        return MatrixEntry(fact, "wrong")
-    if fact.missing:
-        return MatrixEntry(fact, "missing")
-    return MatrixEntry(fact, "elsewhere" if fact.elsewhere else "recorded")
-
-
-def matrix(view: SweepView, convention: Convention) -> Matrix:
-    """How each fact fared in each cell that has facts in this convention."""
-    by_cell = {
-        cell.number: {fact.fact: fact for fact in cell.result.completeness.facts if fact.convention == convention}
-        for cell in view.cells
-        if cell.result.completeness is not None
-    }
-    cells = tuple(cell for cell in view.cells if by_cell.get(cell.number))
-    names = list(dict.fromkeys(fact for cell in cells for fact in by_cell[cell.number]))
-    rows = tuple((name, tuple(_entry(by_cell[cell.number].get(name)) for cell in cells)) for name in names)
-    return Matrix(cells, rows)

@@ -8,10 +8,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from harness.report.findings import KINDS, findings, matrix
+from harness.report.defects import STATUSES, known_defects
+from harness.report.findings import KINDS, TRACE, findings
 from harness.report.format import ABSENT, count, duration, listed, number, quantity, series, utc
+from harness.report.losses import loss_table, not_run
+from harness.report.matrix import LEVELS, by_scenario, matrix, recall_by_level
+from harness.report.quantities import COLUMNS, ESTIMATES, estimate_shown, ordered_estimates, why_no_overhead
 from harness.report.verdicts import cautions, cell_numbers, verdicts
-from harness.report.view import COLUMNS, ESTIMATES, estimate_shown, ordered_estimates, sweep_view, why_no_overhead
+from harness.report.view import sweep_view
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -95,12 +99,33 @@ def _sources(view: SweepView) -> list[Source]:
     return [Source(tuple(members), text) for text, members in cells.items() if text.strip()]
 
 
-def _by_kind(found: list[Finding]) -> list[tuple[str, str, str, list[Finding]]]:
-    grouped = [
-        (kind, title, meaning, [finding for finding in found if finding.kind == kind])
-        for kind, (title, meaning) in KINDS.items()
-    ]
-    return [group for group in grouped if group[3]]
+class Kind(NamedTuple):
+    """All findings of one kind: its heading, what it means, how many in words."""
+
+    kind: str
+    title: str
+    meaning: str
+    counted: str
+    findings: list[Finding]
+
+
+def _by_kind(view: SweepView) -> list[Kind]:
+    found = findings(view)
+    grouped = []
+    for kind, (title, meaning) in KINDS.items():
+        of_kind = [finding for finding in found if finding.kind == kind]
+        total = sum(finding.found for finding in of_kind)
+        if not of_kind:
+            continue
+        if kind == "different":
+            # One call may differ in several ways.
+            counted = count(sum(cell.opaque for cell in view.cells), "call")
+        elif of_kind[0].fact == TRACE:
+            counted = count(total, "trace")
+        else:
+            counted = f"{total} in {count(len(of_kind), 'fact')}"
+        grouped.append(Kind(kind, title, meaning, counted, of_kind))
+    return grouped
 
 
 def _facts_of(cell: CellView) -> Iterable[tuple[str, str]]:
@@ -220,6 +245,7 @@ def html_report(sweep: SweepResult) -> str:
     """
     view = sweep_view(sweep)
     scatters, panels = _figures(view)
+    defects = known_defects(view)
     context: dict[str, Any] = {
         "absent": ABSENT,
         "cautions": cautions(view),
@@ -230,7 +256,13 @@ def html_report(sweep: SweepResult) -> str:
         "environment": _environment(view),
         "estimate_names": ESTIMATES,
         "estimate_shown": estimate_shown,
-        "findings": _by_kind(findings(view)),
+        "defects": [(status, [one for one in defects if one.status == status]) for status in STATUSES],
+        "findings": _by_kind(view),
+        "levels": LEVELS,
+        "losses": loss_table(view),
+        "not_run": not_run(view),
+        "recall_by_level": recall_by_level(view),
+        "scenarios": by_scenario(view),
         "ledger": _ledger,
         "matrices": [(matrix(view, "mlflow"), "MLflow"), (matrix(view, "otel"), "OpenTelemetry GenAI")],
         "ordered_estimates": ordered_estimates,

@@ -5,10 +5,15 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from harness.report.defects import known_defects
 from harness.report.findings import KINDS, findings
-from harness.report.format import clip, duration, number, quantity, utc
+from harness.report.format import clip, count, duration, number, quantity, utc
+from harness.report.headlines import headlines
+from harness.report.losses import loss_table, not_run
+from harness.report.matrix import LEVELS, by_scenario, recall_by_level
+from harness.report.quantities import COLUMNS
 from harness.report.verdicts import cautions, cell_numbers, verdicts
-from harness.report.view import COLUMNS, sweep_view
+from harness.report.view import sweep_view
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -19,6 +24,9 @@ if TYPE_CHECKING:
 
 DESCRIPTION_LIMIT = 7500
 """Characters of a description; MLflow silently cuts a tag's value at 8000."""
+
+_HEADLINES_LIMIT = 2500
+"""Characters of a description that findings may take, so that the table has room."""
 
 _FINDINGS_OF_A_KIND = 30
 _SHORT_COLUMNS = ("recall", "fidelity", "traces", "added", "cpu", "drain")
@@ -42,7 +50,8 @@ def _added(cell: CellView) -> str:
 
 
 def _row(cell: CellView, keys: tuple[str, ...]) -> list[str]:
-    status = cell.status if cell.status == "ok" else f"**{cell.status}**: {escape(clip(cell.reason or '', 120))}"
+    word = f"**{cell.status}**" if cell.broken else cell.status
+    status = word if cell.status == "ok" else f"{word}: {escape(clip(cell.reason or '', 120))}"
     values = {key: shown.text for key, shown in cell.shown.items()}
     values["added"] = _added(cell)
     if cell.troubles:
@@ -78,7 +87,8 @@ def _absence_lines(view: SweepView) -> list[str]:
 
 def _finding_row(finding: Finding, example: Example) -> list[str]:
     total = f"{example.found} of {example.of}" if example.of is not None else str(example.found)
-    seen = [example.sample_id, example.wire, example.traced, example.place, example.trace_id]
+    sample = f"{example.sample_id} ({example.scenarios})" if example.scenarios else example.sample_id
+    seen = [sample, example.wire, example.traced, example.place, example.trace_id]
     return [escape(finding.fact), escape(example.cell.name), total, *(escape(clip(text, 80)) for text in seen)]
 
 
@@ -90,12 +100,76 @@ def _finding_lines(found: list[Finding]) -> list[str]:
         ]
         if not rows:
             continue
-        headings = ("Fact", "Cell", "How often", "Sample", "On the wire", "In the trace", "Place", "Trace")
+        sides = ("Without tracing", "With tracing") if kind == "different" else ("On the wire", "In the trace")
+        headings = ("Fact", "Cell", "Calls", "Sample (scenario)", *sides, "Place", "Trace")
         lines += [f"### {title}", "", meaning, "", *_table(headings, rows[:_FINDINGS_OF_A_KIND])]
         if len(rows) > _FINDINGS_OF_A_KIND:
             lines += ["", f"{len(rows) - _FINDINGS_OF_A_KIND} more stand in report.html."]
         lines.append("")
-    return lines or ["Nothing was lost, wrong, missing or elsewhere.", ""]
+    return lines or ["Nothing was changed, lost, wrong, missing or elsewhere.", ""]
+
+
+def _defect_lines(view: SweepView) -> list[str]:
+    rows = [
+        [
+            defect.status,
+            escape(f"{'mended: ' if defect.status == 'mended' else ''}{defect.title}"),
+            escape(entry.cell.name),
+            f"{entry.calls} of {entry.applicable}",
+            *(escape(clip(text, 80)) for text in (entry.sample_id, entry.wire, entry.traced, entry.trace_id)),
+        ]
+        for defect in known_defects(view)
+        for entry in defect.entries
+    ]
+    headings = ("Status", "Defect", "Cell", "Calls", "Sample", "On the wire", "In the trace", "Trace")
+    return _table(headings, rows) if rows else ["No scenario ran that shows any of them."]
+
+
+def _loss_lines(view: SweepView) -> list[str]:
+    losses = loss_table(view)
+    if not losses.rows:
+        return ["No cell tried how a process may end."]
+    rows = (
+        [escape(ending), *("·" if entry is None else f"{entry.lost} of {entry.expected}" for entry in entries)]
+        for ending, entries in losses.rows
+    )
+    return _table(("How the process ended", *(escape(cell.name) for cell in losses.cells)), rows)
+
+
+def _level_lines(view: SweepView) -> list[str]:
+    rows = [[escape(row.cell.name), *row.shares] for row in recall_by_level(view)]
+    if not rows:
+        return []
+    headings = ("Cell", *(level.replace("_", " ") for level in LEVELS))
+    return ["## OpenTelemetry's recall by requirement level", "", *_table(headings, rows), ""]
+
+
+def _scenario_lines(view: SweepView) -> list[str]:
+    lines = []
+    for group in by_scenario(view):
+        rows = (
+            [
+                escape(row.scenario),
+                str(row.calls),
+                str(row.lost),
+                row.recall,
+                row.fidelity,
+                "; ".join(f"{verdict}: {escape(names)}" for verdict, names in row.faults),
+            ]
+            for row in group.rows
+        )
+        headings = ("Scenario", "Calls", "Lost", "Recall", "Fidelity", "Not recorded")
+        lines += [f"### {escape(group.cell.name)}", "", *_table(headings, rows), ""]
+    return ["## Scenario by scenario", "", *lines] if lines else []
+
+
+def _not_run_lines(view: SweepView) -> list[str]:
+    lines = [
+        f"- {escape(', '.join(part.scenarios) or 'samples')} "
+        f"({count(part.samples, 'sample')} in {cell_numbers(part.numbers)}): {_escape_sentence(part.reason)}"
+        for part in not_run(view)
+    ]
+    return ["### What could not be run", "", *lines, ""] if lines else []
 
 
 def _precision_rows(view: SweepView) -> Iterable[list[str]]:
@@ -147,8 +221,11 @@ def markdown_report(sweep: SweepResult) -> str:
     view = sweep_view(sweep)
     lines = ["# What tracing records, misses and costs", "", *_verdict_lines(view)]
     lines += ["## All cells", "", *_cells_table(view, tuple(column.key for column in COLUMNS)), ""]
-    lines += ["## What was not found out", "", *_absence_lines(view), ""]
     lines += ["## Findings", "", *_finding_lines(findings(view))]
+    lines += ["## Known defects", "", *_defect_lines(view), ""]
+    lines += ["## Traces lost when a process ends", "", *_loss_lines(view), ""]
+    lines += ["## What was not found out", "", *_absence_lines(view), "", *_not_run_lines(view)]
+    lines += _level_lines(view) + _scenario_lines(view)
     precision = ("#", "Cell", "Forks", "Calls a fork", "Flagged", "Failed", "Smallest effect", "Load /s", "Drain /s")
     lines += ["## How precise the timing is", "", *_table(precision, _precision_rows(view)), ""]
     lines += ["## Where it was measured", "", *_environment_lines(view), ""]
@@ -172,17 +249,24 @@ def _fitting(lines: list[str], room: int, rest: str) -> list[str]:
     return [*kept, "", rest.format(len(lines) - len(kept))]
 
 
+def _headline_lines(view: SweepView) -> list[str]:
+    lines = [f"- {_escape_sentence(sentence)}" for sentence in headlines(view)]
+    return [*(lines or ["- None."]), ""]
+
+
 def description(sweep: SweepResult) -> str:
-    """The verdict, the table and what is open, in Markdown, short enough for a run's description."""
+    """The verdict, the gravest findings, the table and what is open, short enough for a run's description."""
     view = sweep_view(sweep)
     room = DESCRIPTION_LIMIT
     sections = []
-    for heading, lines, rest in (
-        ([], _verdict_lines(view), "{} more lines in report.md."),
-        ([], [*_cells_table(view, _SHORT_COLUMNS), ""], "{} more rows in report.md."),
-        (["**What was not found out**", ""], _absence_lines(view), "{} more in report.md."),
+    for heading, lines, rest, most in (
+        ([], _verdict_lines(view), "{} more lines in report.md.", room),
+        (["**Gravest findings**", ""], _headline_lines(view), "{} more in report.md.", _HEADLINES_LIMIT),
+        ([], [*_cells_table(view, _SHORT_COLUMNS), ""], "{} more rows in report.md.", room),
+        (["**What was not found out**", ""], _absence_lines(view), "{} more in report.md.", room),
     ):
-        fitted = [*heading, *_fitting(lines, room - sum(len(line) + 1 for line in heading) - 40, rest)]
+        free = min(room - 40, most) - sum(len(line) + 1 for line in heading)
+        fitted = [*heading, *_fitting(lines, free, rest), ""]
         room -= sum(len(line) + 1 for line in fitted)
         sections += fitted
-    return "\n".join(sections).rstrip() + "\n"
+    return re.sub("\n{3,}", "\n\n", "\n".join(sections)).rstrip() + "\n"

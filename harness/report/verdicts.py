@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from harness.report.format import count, listed, percent, quantity
+from harness.report.quantities import estimate_shown
 from harness.report.settings import refused_differences
-from harness.report.view import estimate_shown
 
 if TYPE_CHECKING:
     from harness.report.view import CellView, SweepView
@@ -79,8 +79,8 @@ def _cost(cell: CellView) -> str:
 
 def _clause(cell: CellView) -> str:
     if cell.result.completeness is None and cell.result.overhead is None:
-        return f"{cell.strategy} {cell.status} ({(cell.reason or 'no result').rstrip('.')})"
-    ended = "" if cell.status == "ok" else f" (the cell {cell.status}: {(cell.reason or '').rstrip('.')})"
+        return f"{cell.strategy} {cell.ended} ({(cell.reason or 'no result').rstrip('.')})"
+    ended = "" if cell.status == "ok" else f" (the cell {cell.ended}: {(cell.reason or '').rstrip('.')})"
     return f"{cell.strategy} {_recording(cell)} {_cost(cell)}{ended}"
 
 
@@ -125,17 +125,29 @@ def _overview(cells: list[CellView]) -> list[str]:
         f"{listed(said).capitalize()}: {_clause(by_number[cell_number])}" for cell_number, said in words.items()
     ]
     troubled = [f"{cell.strategy} ({cell.troubles or cell.status})" for cell in cells if _is_troubled(cell)]
-    return sentences + ([f"In trouble: {listed(troubled)}"] if troubled else [])
+    sentences += [f"In trouble: {listed(troubled)}"] if troubled else []
+    inapplicable = [cell.strategy for cell in cells if cell.status == "not applicable"]
+    return sentences + ([f"Not applicable: {listed(inapplicable)}"] if inapplicable else [])
 
 
 def _is_troubled(cell: CellView) -> bool:
-    return cell.status != "ok" or bool(cell.troubles)
+    return cell.broken or bool(cell.troubles)
+
+
+def _changed(cells: list[CellView]) -> list[str]:
+    """What the application got differently: the gravest finding, so it comes before any score."""
+    changed = [
+        f"{cell.strategy} in {cell.opaque} of {count(completeness.transparency_compared or 0, 'compared call')}"
+        for cell in cells
+        if cell.opaque and (completeness := cell.result.completeness) is not None
+    ]
+    return [f"The application gets something else than without tracing: {listed(changed)}"] if changed else []
 
 
 def _provider_sentence(provider: str, subject: str, cells: list[CellView]) -> VerdictSentence:
     traced = [cell for cell in cells if cell.traced]
     untraced = [cell for cell in cells if not cell.traced]
-    sentences = []
+    sentences = _changed(traced)
     if len(traced) > MANY_STRATEGIES:
         sentences += _overview(traced)
     elif traced:
@@ -146,7 +158,7 @@ def _provider_sentence(provider: str, subject: str, cells: list[CellView]) -> Ve
     elif not traced or any(cell.result.overhead is not None for cell in traced):
         sentences.append("The A/A floor was not found out")
     sentences += [
-        f"The tracing=none cell {cell.status} ({(cell.reason or '').rstrip('.')})"
+        f"The tracing=none cell {cell.ended} ({(cell.reason or '').rstrip('.')})"
         for cell in untraced
         if cell.status != "ok"
     ]
@@ -171,10 +183,14 @@ def cautions(view: SweepView) -> list[str]:
     missing = view.sweep.cells_expected - len(view.cells)
     if missing > 0:
         found.append(f"{missing} of {count(view.sweep.cells_expected, 'cell')} left no result at all.")
-    broken = [cell for cell in view.cells if cell.status != "ok"]
+    broken = [cell for cell in view.cells if cell.broken]
     if broken:
         names = listed([f"{cell.name} ({cell.status})" for cell in broken])
         found.append(f"{len(broken)} of {count(len(view.cells), 'cell')} did not end well: {names}.")
+    inapplicable = [cell.name for cell in view.cells if cell.status == "not applicable"]
+    if inapplicable:
+        total = count(len(view.cells), "cell")
+        found.append(f"{len(inapplicable)} of {total} could not be run, which is no failure: {listed(inapplicable)}.")
     for difference in refused_differences(view.sweep):
         aspects = listed([str(aspect) for aspect in difference.aspects])
         values = "; ".join(f"{', '.join(values)} in {cell_numbers(numbers)}" for values, numbers in difference.values)

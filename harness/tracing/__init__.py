@@ -17,6 +17,8 @@ STRATEGIES: dict[str, str] = {
     "none": "harness.tracing.none:NoTracing",
     "manual": "harness.tracing.manual:ManualTracing",
     "autolog": "harness.tracing.autolog:Autolog",
+    "around": "harness.tracing.around:ManualAroundAutolog",
+    "both": "harness.tracing.both:BothAutologs",
 }
 
 T = TypeVar("T")
@@ -37,6 +39,8 @@ class Strategy(Protocol):
     - ``flow(function)``: the function, a plain one or a coroutine function of one text, in such a span.
     - ``wrap(operation)``: the function that the application calls for an operation of any mode, traced.
       Without it ``complete`` and ``stream`` are used, and asynchronous operations are not applicable.
+    - ``streams_are_generators``: ``True`` where the application itself writes a generator around the SDK's
+      stream; its type is then the application's choice, and no change by tracing.
 
     Attributes:
         name: How the strategy is called in runs and reports.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import mlflow
 
@@ -12,7 +12,7 @@ from harness.tracing.base import MLflowTracing
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from harness.providers import Provider
+    from harness.providers import Operation, Provider
 
 T = TypeVar("T")
 
@@ -24,6 +24,7 @@ class Autolog(MLflowTracing):
     """``mlflow.<flavor>.autolog()``, which patches the SDK's classes for the life of the process."""
 
     name = "autolog"
+    flows = "never"
 
     def __init__(self, *, style: str = "", depth: str = "") -> None:
         if style or depth:
@@ -40,13 +41,17 @@ class Autolog(MLflowTracing):
         autolog = getattr(getattr(mlflow, flavor, None), "autolog", None) if flavor else None
         if autolog is None:
             raise ConfigError(
-                f"tracing autolog: MLflow has no autologging for provider {provider.name!r}"
+                f"tracing {self.name}: MLflow has no autologging for provider {provider.name!r}"
                 f"{f' (flavour {flavor!r})' if flavor else ''}; there is one for {', '.join(FLAVORS)}, "
                 "and a provider that sits on another SDK names MLflow's flavour in its attribute autolog_flavor"
             )
         super().install(provider, tracking_uri, experiment)
         autolog()
         self._flavor = flavor
+
+    def wrap(self, operation: Operation) -> Callable[..., Any]:
+        """The operation's call itself: the SDK is patched beneath it."""
+        return operation.call
 
     def complete(self, call: Callable[..., T]) -> Callable[..., T]:
         """The call itself: the SDK is patched beneath it."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import mlflow
 
@@ -29,10 +29,14 @@ class MLflowTracing:
         return mlflow.tracing.context(metadata=metadata)
 
     def drain(self) -> None:
-        """Empty MLflow's two queues: spans waiting for export, and writes waiting for the store.
+        """Empty MLflow's queues: spans waiting for export, writes waiting for the store, spans for a collector.
 
         ``flush_trace_async_logging`` goes through every batch processor first and the exporters'
         write queues second, and waits for the writes under way. It says nothing about what was
         dropped at a full queue or failed to be written: count what is stored.
         """
         mlflow.flush_trace_async_logging()
+        # That leaves out the processor of the export over OTLP; by now only it has something to flush.
+        tracer_provider: Any = mlflow.tracing.provider.provider.get()
+        if flush := getattr(tracer_provider, "force_flush", None):  # there is none where tracing is disabled
+            flush()

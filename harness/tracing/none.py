@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from harness.errors import ConfigError
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
 
-    from harness.providers import Provider
+    from harness.providers import Operation, Provider
 
 T = TypeVar("T")
 
@@ -21,6 +21,7 @@ class NoTracing:
 
     name = "none"
     expects_traces = False
+    flows = "never"
 
     def __init__(self, *, style: str = "", depth: str = "") -> None:
         if style or depth:
@@ -28,6 +29,10 @@ class NoTracing:
 
     def install(self, provider: Provider, tracking_uri: str | None, experiment: str | None) -> None:
         """Nothing to turn on."""
+
+    def wrap(self, operation: Operation) -> Callable[..., Any]:
+        """The operation's call itself."""
+        return operation.call
 
     def complete(self, call: Callable[..., T]) -> Callable[..., T]:
         """The call itself."""

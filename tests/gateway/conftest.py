@@ -37,9 +37,10 @@ class RunningGateway:
         self.gateway = gateway
         self.config = config
         self._taken = 0
+        self._settled = 0
 
-    def url(self, dialect: Dialect = "openai") -> str:
-        return f"{self.gateway.base_url(dialect)}/v1/chat/completions"
+    def url(self, dialect: Dialect = "openai", path: str = "/v1/chat/completions") -> str:
+        return self.gateway.base_url(dialect) + path
 
     def post(
         self,
@@ -48,11 +49,12 @@ class RunningGateway:
         dialect: Dialect = "openai",
         call: CallId | None = None,
         headers: dict[str, str] | None = None,
+        path: str = "/v1/chat/completions",
     ) -> httpx.Response:
         attributed = {} if call is None else {CALL_ID_HEADER: str(call)}
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
         sent = {"content-type": "application/json", **attributed, **(headers or {})}
-        return httpx.post(self.url(dialect), content=content, headers=sent, timeout=30, trust_env=False)
+        return httpx.post(self.url(dialect, path), content=content, headers=sent, timeout=30, trust_env=False)
 
     def take(self, count: int = 1) -> list[Exchange]:
         """Wait for the records of so many further exchanges of the completeness pass."""
@@ -64,6 +66,17 @@ class RunningGateway:
         self._taken = len(lines)
         assert len(new) == count
         return [Exchange.model_validate_json(line) for line in new]
+
+    def settle(self) -> None:
+        """Leave out all exchanges so far: their records are on disk, or will be before the next one is taken."""
+        marker = f"settled-{self._settled}"
+        self._settled += 1
+        self.post({"model": marker}, path=f"/v1/{marker}")
+        deadline_s = time.monotonic() + 20
+        while marker.encode() not in self.config.records_path.read_bytes():
+            assert time.monotonic() < deadline_s, "records are on disk soon after the exchange"
+            time.sleep(0.02)
+        self._taken = len(self.config.records_path.read_bytes().splitlines())
 
     def stop(self) -> list[Exchange]:
         """Stop the gateway and read what it recorded."""

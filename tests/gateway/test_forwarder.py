@@ -64,13 +64,24 @@ async def _lingering(_: Request) -> AsyncIterator[bytes]:
     await asyncio.to_thread(RELEASE.wait, 20)
 
 
+async def _finished(_: Request) -> AsyncIterator[bytes]:
+    yield b'event: response.completed\ndata: {"type": "response.completed"}\n\n'
+    await asyncio.to_thread(RELEASE.wait, 20)
+
+
 async def _broken(_: Request) -> AsyncIterator[bytes]:
     yield b"data: 1\n\n"
     raise OSError
 
 
 PLAIN = {"echo": _echo, "redirect": _redirect, "slow": _slow}
-STREAMS = {"held back": _held_back, "endless": _endless, "lingering": _lingering, "broken": _broken}
+STREAMS = {
+    "held back": _held_back,
+    "endless": _endless,
+    "lingering": _lingering,
+    "finished": _finished,
+    "broken": _broken,
+}
 
 
 async def _act(request: Request) -> Response:
@@ -138,6 +149,24 @@ def test_answers_pass_through_unchanged(
     assert texts[0] == texts[1]
     assert seen.response_body == sent.response_body == (None if stream else answer.text)
     assert (seen.latency_planned_ns, seen.latency_realised_ns) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/embeddings", {"input": "some text"}),
+        ("/v1/responses", {"input": "some text"}),
+        ("/v1/responses", {"input": "some text", "stream": True}),
+    ],
+)
+def test_every_endpoint_is_forwarded(
+    before: RunningGateway, behind: RunningGateway, path: str, body: dict[str, Any]
+) -> None:
+    """What the simulator serves can be asked of a real endpoint too."""
+    answer = before.post({"model": "some-model", **body}, path=path)
+    (seen,), (sent,) = before.take(), behind.take()
+    assert (answer.status_code, seen.completed, seen.path) == (200, True, path)
+    assert seen.response_digest == sent.response_digest
 
 
 def test_errors_pass_through(before: RunningGateway, behind: RunningGateway) -> None:
@@ -221,12 +250,13 @@ def test_a_client_that_leaves_closes_the_request_behind(front: RunningGateway) -
     assert (exchange.completed, exchange.error) == (False, "client closed the connection")
 
 
-def test_a_client_that_leaves_after_the_last_event_has_everything(front: RunningGateway) -> None:
-    """SDKs close the connection at ``[DONE]``, before the endpoint has ended its answer."""
+@pytest.mark.parametrize(("act", "last"), [("lingering", b"[DONE]"), ("finished", b"response.completed")])
+def test_a_client_that_leaves_after_the_last_event_has_everything(front: RunningGateway, act: str, last: bytes) -> None:
+    """SDKs may close the connection at the last event, before the endpoint has ended its answer."""
     RELEASE.clear()
     seen = b""
-    with _stream(front, "lingering") as parts:
-        while b"[DONE]" not in seen:
+    with _stream(front, act) as parts:
+        while last not in seen:
             seen += next(parts)
     (exchange,) = front.take()
     RELEASE.set()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -146,6 +147,21 @@ def test_it_listens_on_the_loopback_address_only(start: Start) -> None:
     assert [address for address in listening if address.endswith(f":{port}")] == [f"0100007F:{port}"]
 
 
+def test_connections_are_refused_at_a_port_of_its_own(start: Start) -> None:
+    """The port is held as long as the gateway runs, so nobody else can take it."""
+    gateway = start().gateway
+    for dialect in ("openai", "mistral"):
+        url = gateway.refused_url(dialect)
+        assert url == f"http://127.0.0.1:{gateway.refused_port}/{dialect}"
+        with pytest.raises(httpx.ConnectError, match="refused"):
+            httpx.post(f"{url}/v1/chat/completions", json={}, trust_env=False)
+    with socket.socket() as other, pytest.raises(OSError, match="in use"):
+        other.bind(("127.0.0.1", gateway.refused_port))
+    gateway.stop()
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", gateway.refused_port))
+
+
 def test_it_runs_on_the_cores_that_it_was_given(start: Start, tmp_path: Path) -> None:
     """Its affinity is set; without any it stays as it was."""
     core = allowed_cpus()[:1]
@@ -242,7 +258,7 @@ def test_a_bad_configuration_is_one_line_and_status_2(raw: Callable[[str], subpr
 @pytest.mark.parametrize(
     ("settings", "kind", "says"),
     [
-        ({"kind": "magic"}, ConfigError, "magic.*forward, simulator"),
+        ({"kind": "magic"}, ConfigError, "magic.*forward, replay, simulator"),
         ({"kind": "forward"}, EndpointError, "base_url is None"),
         ({"kind": "forward", "base_url": "host/v1"}, EndpointError, "host/v1"),
         ({"kind": "forward", "base_url": "https://a:b@host/v1"}, EndpointError, "user name or password"),

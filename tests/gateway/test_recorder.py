@@ -139,7 +139,8 @@ def test_unattributed_exchanges_are_recorded_whole(shared: RunningGateway, chat:
 @pytest.mark.parametrize(
     ("path", "recorded"),
     [
-        ("/openai/v1/embeddings", "/v1/embeddings"),
+        ("/openai/v1/moderations", "/v1/moderations"),
+        ("/mistral/v1/responses", "/v1/responses"),
         ("/mistral/v1/chat", "/v1/chat"),
         ("/elsewhere", "/elsewhere"),
         ("/openaix/v1/chat/completions", "/openaix/v1/chat/completions"),

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import pytest
 
-from harness.records import CellRecord, Machine
+from harness.records import CellRecord, Loss, Machine, NotApplicable
 from harness.results import (
     CellResult,
     CompletenessResult,
+    DefectFinding,
     Estimate,
     FactCount,
     Judgement,
@@ -18,6 +19,7 @@ from harness.results import (
     OverheadResult,
     RowScore,
     SweepResult,
+    TransparencyFinding,
     Verdict,
 )
 
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
 
 SCRIPT = "<script>alert('from a prompt')</script>"
 FAILED_REASON = "The worker ended with signal 9 | after 12 of 40 calls <killed>."
+NO_EMBEDDINGS = "langchain has no embeddings <here>"
+NO_RESPONSES = "the mistralai SDK has no Responses API"
 START_NS = 1_772_373_900_000_000_000
 CALLS = 40
 
@@ -334,6 +338,119 @@ def build(
     return sweep_of(
         tuple(cell_result(spec, index, **own.get(index, {})) for index, spec in enumerate(specs, start=1)), **changes
     )
+
+
+def transparency(index: int) -> tuple[TransparencyFinding, ...]:
+    """Two calls of a cell that tracing changed, one of them in two ways and without a trace."""
+    call = f"c{index:02d}/completeness/0/strategy/{{}}/{{}}/0"
+    return (
+        TransparencyFinding(
+            call_id=call.format(1, "geo-01"),
+            sample_id="geo-01",
+            scenario="time-out",
+            aspect="exception",
+            without=f"builtins.TimeoutError {SCRIPT}",
+            with_tracing=None,
+        ),
+        TransparencyFinding(
+            call_id=call.format(1, "geo-01"),
+            sample_id="geo-01",
+            scenario="time-out",
+            aspect="outcome",
+            without="error",
+            with_tracing="ok",
+        ),
+        TransparencyFinding(
+            call_id=call.format(2, "geo-02"),
+            sample_id="geo-02",
+            scenario="stream",
+            aspect="chunks",
+            place="chunks[3]",
+            without='{"delta": "Par"}',
+            with_tracing='{"delta": "P"}',
+            trace_id="tr-chunks",
+        ),
+    )
+
+
+def defects() -> tuple[DefectFinding, ...]:
+    """A defect that was found, and one that is mended."""
+    return (
+        DefectFinding(
+            defect="openai_finish_reason",
+            title=f'The finish reason is "stop" where the wire said "length" {SCRIPT}',
+            versions="mlflow 3.17.2",
+            status="found",
+            calls=3,
+            applicable=4,
+            call_id="c",
+            sample_id="geo-03",
+            trace_id="tr-finish",
+            wire="length",
+            traced="stop",
+        ),
+        DefectFinding(
+            defect="embeddings_usage",
+            title="The usage of embeddings is not lifted to the trace",
+            versions="mlflow 3.17.2",
+            status="mended",
+            calls=0,
+            applicable=2,
+            sample_id="geo-04",
+            trace_id="tr-usage",
+            wire=8,
+            traced=8,
+        ),
+    )
+
+
+def losses(expects: int = 10) -> tuple[Loss, ...]:
+    """A clean end, and one that loses what was queued."""
+    told: dict[str, Any] = {"calls": 10, "expected_traces": expects, "sent_per_s": 512.0}
+    return (
+        Loss(ending="normal", stored_traces=expects, complete_traces=expects, exit_status=0, **told),
+        Loss(ending="os._exit", stored_traces=expects and 4, complete_traces=expects and 3, exit_status=0, **told),
+    )
+
+
+def with_findings(cell: CellResult, index: int) -> CellResult:
+    """The cell with everything that the scenarios of completeness may find."""
+    found = cell.completeness
+    assert found is not None
+    scenarios = ("plain", "stream", "tool turn")
+    judgements = tuple(
+        one.model_copy(update={"scenario": scenarios[number % 3]}) for number, one in enumerate(found.judgements)
+    )
+    update = {
+        "judgements": judgements,
+        "transparency": transparency(index),
+        "transparency_compared": 38,
+        "defects": defects(),
+        "otel_recall_by_level": {"required": 1.0, "recommended": 0.25},
+    }
+    return cell.model_copy(update={"completeness": found.model_copy(update=update), "losses": losses()})
+
+
+@pytest.fixture(scope="session")
+def scenario_sweep() -> SweepResult:
+    """The nine cells; the third and sixth with all that scenarios find, the ninth not applicable, the fifth partly."""
+    nine = build(
+        records={
+            5: {
+                "not_applicable": tuple(
+                    NotApplicable(sample_id=f"emb-{number}", scenario="embeddings", reason=NO_EMBEDDINGS)
+                    for number in range(2)
+                )
+            },
+            9: {"status": "not applicable", "reason": NO_RESPONSES},
+        }
+    )
+    cells = list(nine.cells)
+    for number in (3, 6):
+        cells[number - 1] = with_findings(cells[number - 1], number)
+    cells[0] = cells[0].model_copy(update={"losses": losses(0)})
+    cells[8] = cells[8].model_copy(update={"completeness": None, "overhead": None, "rows": (), "latencies": ()})
+    return nine.model_copy(update={"cells": tuple(cells)})
 
 
 @pytest.fixture(name="make_sweep")

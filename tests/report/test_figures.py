@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.report.figures import ECDF_POINTS, cost_against_completeness, distributions, thin
-from harness.report.findings import findings, matrix
+from harness.report.findings import findings
+from harness.report.matrix import matrix
 from harness.report.view import sweep_view
 
 if TYPE_CHECKING:

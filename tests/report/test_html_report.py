@@ -219,3 +219,24 @@ def test_every_column_has_a_value_or_a_reason(sweep: SweepResult) -> None:
         if shown.absent and not shown.reason
     ]
     assert bare == []
+
+
+def test_findings_are_escaped_and_well_formed(scenario_sweep: SweepResult) -> None:
+    """What scenarios found is shown as text too, in a page that is well formed and loads nothing."""
+    html = html_report(scenario_sweep)
+    page = Page(html)
+    assert page.misnested == []
+    assert page.open == []
+    assert "script" not in {tag for tag, _ in page.tags}
+    assert "TimeoutError <script>alert" in page.text
+    ids = [value for _, attrs in page.tags if (value := attrs.get("id"))]
+    links = {value[1:] for _, attrs in page.tags if (value := attrs.get("href"))}
+    assert len(ids) == len(set(ids))
+    assert {"findings", "defects", "losses"} <= links <= set(ids)
+    assert html_report(scenario_sweep.model_copy(deep=True)) == html
+
+
+def test_mended_defect_is_announced_as_such(scenario_sweep: SweepResult) -> None:
+    """Its heading begins with the word."""
+    text = Page(html_report(scenario_sweep)).text
+    assert "mended: The usage of embeddings is not lifted to the trace" in text

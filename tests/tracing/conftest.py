@@ -118,6 +118,49 @@ def seen(endpoint_url: str, migrated_store: Path, tmp_path_factory: pytest.TempP
     return Seen(cases, traces, untied)
 
 
+@pytest.fixture(scope="session")
+def modes(endpoint_url: str, migrated_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Seen:
+    """Calls of every mode: manual tracing in one process, each set of autologs in one of its own."""
+    folder = tmp_path_factory.mktemp("modes")
+    manual = [_mode_case("openai", "openai", style) for style in ("none", *STYLES)]
+    around = [_mode_case("openai", "openai", f"around {style}") for style in ("decorator", "wrapper", "context")]
+    both = {f"both {backend}": [_mode_case("langchain", backend, "both")] for backend in ("openai", "mistralai")}
+    jobs = {"manual": manual, "around": around, "none": [_mode_case("langchain", "openai", "none")], **both}
+
+    def run(name: str, cases: list[dict[str, str]]) -> dict[str, Any]:
+        store = folder / f"{name}.db"
+        shutil.copyfile(migrated_store, store)
+        job = {"endpoint_url": endpoint_url, "tracking_uri": f"sqlite:///{store}", "cases": cases}
+        command = [sys.executable, str(HERE / "modes_subject.py"), json.dumps(job | {"refusals": name == "manual"})]
+        done = subprocess.run(command, check=False, cwd=folder, env=child_environment(), capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+        return result | {f"{name} stderr": done.stderr}
+
+    with ThreadPoolExecutor(2) as pool:
+        results = list(pool.map(run, *zip(*jobs.items(), strict=True)))
+    traces: dict[str, list[Trace]] = defaultdict(list)
+    untied = sum(_read_store(folder / f"{name}.db", traces) for name in jobs)
+    return Seen({name: case for result in results for name, case in result.items()}, traces, untied)
+
+
+def _mode_case(provider: str, backend: str, strategy: str) -> dict[str, str]:
+    name, _, style = strategy.rpartition(" ")
+    style, _, depth = style.partition("/")
+    if depth:
+        name = "manual"
+    elif not name:
+        name, style = style, ""
+    return {
+        "id": f"{provider} {backend} {strategy}" if provider == "langchain" else strategy,
+        "provider": provider,
+        "backend": backend,
+        "strategy": name,
+        "style": style,
+        "depth": depth,
+    }
+
+
 def _read_store(path: Path, traces: dict[str, list[Trace]]) -> int:
     """Add a store's traces by call id; returns how many have none."""
     with sqlite3.connect(path) as database:

@@ -191,9 +191,9 @@ def test_plain_wrapper_is_around_the_sdks_own_method(seen: Seen) -> None:
         ("langchain-mistralai autolog", "mlflow.langchain.autolog()"),
         ("openai decorator/plain", "@mlflow.trace\n"),
         ("openai decorator/careful", "@mlflow.trace(name="),
-        ("openai wrapper/plain", "return mlflow.trace(call)"),
+        ("openai wrapper/plain", "return mlflow.trace(target.call)"),
         ("openai wrapper/careful", "return mlflow.trace(described"),
-        ("openai context/plain", 'with mlflow.start_span("chat") as span:'),
+        ("openai context/plain", "with mlflow.start_span(target.name) as span:"),
         ("openai context/careful", "note_answer(span, "),
     ],
 )

@@ -1,0 +1,103 @@
+"""What a cell's run says in MLflow: params, tags and metrics under the names that scripts rely on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from harness.results import CellResult
+
+_VERSION_TAG = "version.{}"
+
+MIN_FORKS = 4
+LATENCIES = ("p50_ms", "p95_ms", "p99_ms", "first_chunk_p50_ms")
+
+
+def cell_params(result: CellResult) -> dict[str, str]:
+    """A cell's params under the names that scripts rely on."""
+    cell = result.cell
+    return {
+        "provider": cell.provider,
+        "provider.backend": cell.backend,
+        "prompts": cell.prompts,
+        "tracing": cell.tracing,
+        "tracing.style": cell.style,
+        "tracing.export": cell.switches,
+        "endpoint": cell.endpoint,
+        "measure": cell.measure,
+        "seed": str(cell.seed),
+    }
+
+
+def cell_tags(result: CellResult) -> dict[str, str]:
+    """A cell's tags: versions, the machine, how it ended."""
+    cell = result.cell
+    tags = {_VERSION_TAG.format(name): version for name, version in cell.versions.items()}
+    machine = cell.machine
+    tags |= {
+        "machine.cpu_model": machine.cpu_model,
+        "machine.cpu_count": str(machine.cpu_count),
+        "machine.memory_gib": f"{machine.memory_bytes / 2**30:.1f}",
+        "machine.kernel": machine.kernel,
+        "machine.work_filesystem": machine.work_filesystem,
+        "machine.arm_cpus": ",".join(map(str, machine.arm_cpus)),
+        "machine.gateway_cpus": ",".join(map(str, machine.gateway_cpus)),
+        "harness.status": cell.status,
+        "harness.prompt_set_digest": cell.prompt_set_digest,
+    }
+    if cell.reason:
+        tags["harness.reason"] = cell.reason[:4000]
+    return tags
+
+
+def cell_metrics(result: CellResult) -> dict[str, float]:
+    """A cell's metrics under the names that scripts rely on; what was not measured is left out."""
+    found: dict[str, float | None] = {}
+    if result.completeness is not None:
+        complete = result.completeness
+        found |= {
+            "completeness.recall": complete.recall,
+            "completeness.wire_recall": complete.wire_recall,
+            "completeness.otel_recall": complete.otel_recall,
+            "completeness.fidelity": complete.fidelity,
+            "traces.expected": complete.traces_expected,
+            "traces.stored": complete.traces_stored,
+            "traces.lost": complete.traces_lost,
+            "traces.duplicated": complete.traces_duplicated,
+            "traces.orphaned": complete.traces_orphaned,
+            "transparency.compared": complete.transparency_compared,
+            "transparency.differences": None if complete.transparency_compared is None else len(complete.transparency),
+        }
+        found |= {f"completeness.otel_recall.{level}": share for level, share in complete.otel_recall_by_level.items()}
+    found |= _losses(result)
+    if result.overhead is not None:
+        overhead = result.overhead
+        estimates = overhead.estimates
+        found["overhead.traces_lost"] = overhead.traces_lost
+        # A latency that is not judged (traces lost, store saturated) must not be read by a script either.
+        hidden = overhead.verdict == "not judged" and overhead.forks >= MIN_FORKS
+        for name, estimate in estimates.items():
+            if not (hidden and name in LATENCIES):
+                found[f"overhead.{name}"] = estimate.value
+        if not hidden and (p50 := estimates.get("p50_ms")) is not None:
+            found |= {
+                "baseline.p50_ms": p50.baseline,
+                "overhead.p50_ci_low_ms": p50.low,
+                "overhead.p50_ci_high_ms": p50.high,
+            }
+    return {name: float(value) for name, value in found.items() if value is not None}
+
+
+def _losses(result: CellResult) -> dict[str, float]:
+    """Traces expected, stored and lost for each way in which a process was ended."""
+    found: dict[str, float] = {}
+    for loss in result.losses:
+        counts = {
+            "expected": loss.expected_traces,
+            "stored": loss.stored_traces,
+            "lost": loss.expected_traces - loss.stored_traces,
+        }
+        for what, count in counts.items():
+            key = f"losses.{loss.ending}.{what}"
+            found[key] = found.get(key, 0) + count
+    return found

@@ -1,0 +1,249 @@
+"""An MLflow store and one experiment in it: runs, cells, artifacts, traces."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import mlflow
+from mlflow.entities import Metric, Param, RunTag, ViewType
+from mlflow.exceptions import MlflowException
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+from mlflow.tracing.utils.artifact_utils import get_artifact_uri_for_trace
+from mlflow.tracking import MlflowClient
+
+from harness.errors import EndpointError, StoreError
+from harness.records import CellRecords, StoredTrace, read_cell, write_cell
+from harness.report.differences import difference_table
+from harness.tracking.assessments import assess_traces
+from harness.tracking.cells import cell_metrics, cell_params, cell_tags
+from harness.tracking.owners import is_dead, process_identity
+from harness.tracking.table import log_evaluation
+from harness.tracking.temporary import environment
+from harness.tracking.traces import PAGE, first_start, search, stored_trace, with_attachments
+from harness.tracking.uris import check_store
+from harness.urls import without_secrets
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from mlflow.entities import Run, Trace
+
+    from harness.prompts import PromptSet
+    from harness.results import CellResult
+
+PARENT_TAG = "mlflow.parentRunId"
+NOTE_TAG = "mlflow.note.content"
+OWNER_TAG = "harness.owner"
+KIND_TAG = "harness.kind"
+SWEEP_TAG = "harness.sweep_id"
+CELL_TAG = "harness.cell_id"
+COUNT_TAG = "harness.cells_expected"
+COMMAND_TAG = "harness.command"
+STARTED_TAG = "harness.started_unix_ns"
+ENDED_TAG = "harness.ended_unix_ns"
+RECORDS_FOLDER = "records"
+DIFFERENCES_FILE = "differences.json"
+_LINKED_AT_ONCE = 100
+
+Ending = Literal["FINISHED", "FAILED", "KILLED"]
+
+
+class Store:
+    """An MLflow store and one experiment in it.
+
+    Args:
+        uri: Absolute tracking URI.
+        experiment: Name of the experiment; made if it is not there.
+
+    Raises:
+        EndpointError: If the store or the experiment cannot be used.
+    """
+
+    def __init__(self, uri: str, experiment: str) -> None:
+        check_store(uri)
+        self.uri = uri
+        self.experiment = experiment
+        try:
+            with environment(_few_retries()):
+                self.client = MlflowClient(tracking_uri=uri)
+                mlflow.set_tracking_uri(uri)
+                self.experiment_id = self._experiment_id(experiment)
+        except EndpointError:
+            raise
+        except Exception as error:  # each kind of store, driver and server has errors of its own
+            advice = "; start one with `mlflow server`, or use store=sqlite" if uri.startswith("http") else ""
+            raise EndpointError(
+                without_secrets(f"store.uri {uri!r} cannot be used: {_first_line(error)}{advice}")
+            ) from error
+
+    def _experiment_id(self, name: str) -> str:
+        found = self.client.get_experiment_by_name(name)
+        if found is None:
+            artifacts = None
+            if self.uri.startswith("sqlite:///"):
+                # Beside the database, so that the store does not depend on the folder it is opened from.
+                artifacts = (Path(self.uri.removeprefix("sqlite:///")).parent / "mlartifacts" / name).as_uri()
+            return str(self.client.create_experiment(name, artifact_location=artifacts))
+        if found.lifecycle_stage != "active":
+            raise EndpointError(
+                f"the experiment {name!r} in {self.uri} was deleted; restore it, or choose another one "
+                "with store.experiment"
+            )
+        return str(found.experiment_id)
+
+    # Runs
+
+    def start_run(self, name: str, tags: dict[str, str], parent: str | None = None) -> str:
+        """Make a run, owned by this process until it is ended; returns its id."""
+        owned = {**tags, OWNER_TAG: process_identity(os.getpid())}
+        if parent:
+            owned[PARENT_TAG] = parent
+        run = self.client.create_run(self.experiment_id, run_name=name, tags=owned)
+        return str(run.info.run_id)
+
+    def end_run(self, run_id: str, ending: Ending) -> None:
+        """End a run in this way, whatever way others have ended it."""
+        self.client.set_terminated(run_id, status=ending)
+
+    def set_tag(self, run_id: str, key: str, value: str) -> None:
+        """Set a tag of a run."""
+        self.client.set_tag(run_id, key, value)
+
+    def end_orphans(self) -> int:
+        """End runs whose owning process on this machine is gone (it was killed); returns how many."""
+        ended = 0
+        for run in self._runs("attributes.status = 'RUNNING'"):
+            owner = run.data.tags.get(OWNER_TAG)
+            if owner is not None and is_dead(owner):
+                self.client.set_terminated(run.info.run_id, status="KILLED")
+                self.client.set_tag(run.info.run_id, "harness.ended", "the owning process was killed")
+                ended += 1
+        return ended
+
+    def _runs(self, filter_string: str) -> Iterator[Run]:
+        token = None
+        while True:
+            page = self.client.search_runs(
+                [self.experiment_id],
+                filter_string,
+                run_view_type=ViewType.ACTIVE_ONLY,
+                max_results=PAGE,
+                order_by=["attributes.start_time ASC"],
+                page_token=token,
+            )
+            yield from page
+            token = page.token
+            if not token:
+                return
+
+    # Traces
+
+    def read_traces(self, source_name: str) -> tuple[StoredTrace, ...]:
+        """All traces that one worker process left, tied to a call or not, oldest first."""
+        found = search(
+            self.client, [self.experiment_id], f"metadata.`mlflow.source.name` = '{source_name}'", include_spans=True
+        )
+        read = (with_attachments(stored_trace(trace), self._attachments_of(trace)) for trace in found)
+        return tuple(sorted(read, key=first_start))
+
+    def _attachments_of(self, trace: Trace) -> Callable[[str], bytes]:
+        """Reads a trace's attachments by their ids; MLflow has no public way."""
+        return lambda name: get_artifact_repository(get_artifact_uri_for_trace(trace.info)).download_trace_attachment(
+            name
+        )
+
+    def link_traces(self, run_id: str, traces: Sequence[StoredTrace]) -> None:
+        """Let the cell's run show its traces."""
+        # What a collector received of a trace bears the same id, and may not be in the store at all.
+        ids = [trace.trace_id for trace in traces if trace.source == "store"]
+        for start in range(0, len(ids), _LINKED_AT_ONCE):
+            self.client.link_traces_to_run(ids[start : start + _LINKED_AT_ONCE], run_id)
+
+    # Cells
+
+    def log_cell(self, run_id: str, result: CellResult, records: CellRecords, prompts: PromptSet | None) -> None:
+        """Write one cell: params, metrics, tags, raw records, tables, and the verdicts on its traces.
+
+        Raises:
+            StoreError: If a verdict did not reach its trace.
+        """
+        params = [Param(key, value[:500]) for key, value in cell_params(result).items()]
+        metrics = [Metric(key, value, 0, 0) for key, value in cell_metrics(result).items()]
+        tags = [RunTag(key, value) for key, value in cell_tags(result).items()]
+        self.client.log_batch(run_id, metrics=metrics, params=params, tags=tags)
+        self.log_records(run_id, records)
+        self.link_traces(run_id, records.traces)
+        if result.completeness is not None and (table := difference_table(result.completeness)) is not None:
+            self.client.log_table(run_id, table, DIFFERENCES_FILE)
+        if prompts is not None and result.rows:
+            log_evaluation(self.uri, run_id, result.rows, prompts)
+        if result.completeness is not None:
+            assess_traces(self.uri, self.experiment_id, run_id, result.completeness)
+
+    def log_records(self, run_id: str, records: CellRecords) -> None:
+        """Log raw records as artifacts."""
+        with _scratch() as folder:
+            write_cell(folder / RECORDS_FOLDER, records)
+            self.client.log_artifacts(run_id, str(folder / RECORDS_FOLDER), RECORDS_FOLDER)
+
+    def read_records(self, run_id: str) -> CellRecords:
+        """Read a cell's raw records back from its run.
+
+        Raises:
+            StoreError: If the run has no records.
+        """
+        with _scratch() as folder:
+            try:
+                path = self.client.download_artifacts(run_id, RECORDS_FOLDER, str(folder))
+            except (MlflowException, OSError) as error:
+                raise StoreError(f"run {run_id} in {self.uri} has no folder {RECORDS_FOLDER!r}") from error
+            return read_cell(Path(path))
+
+    def cell_runs(self, sweep_run_id: str) -> tuple[str, ...]:
+        """Run ids of a sweep's cells, in the order in which they were begun."""
+        return tuple(str(run.info.run_id) for run in self._runs(f"tags.`{PARENT_TAG}` = '{sweep_run_id}'"))
+
+    def find_sweep(self, name: str) -> Run | None:
+        """A sweep's run by the sweep's id or the run's, or the ``latest``; ``None`` if there is none."""
+        found = None
+        for run in self._runs(f"tags.`{KIND_TAG}` = 'sweep'"):
+            if name in ("latest", run.info.run_id, run.data.tags.get(SWEEP_TAG)):
+                found = run
+        return found
+
+    def sweep_ids(self) -> list[str]:
+        """Ids of all sweeps, latest first."""
+        return [run.data.tags[SWEEP_TAG] for run in self._runs(f"tags.`{KIND_TAG}` = 'sweep'")][::-1]
+
+    def log_texts(self, run_id: str, texts: dict[str, str]) -> None:
+        """Log texts as artifacts, by file name."""
+        for name, text in texts.items():
+            self.client.log_text(run_id, text, name)
+
+    def log_metrics(self, run_id: str, metrics: dict[str, float]) -> None:
+        """Log metrics, each once."""
+        self.client.log_batch(run_id, metrics=[Metric(key, value, 0, 0) for key, value in metrics.items()])
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def _few_retries() -> dict[str, str]:
+    """Settings that let a server that is not there be refused in seconds: MLflow would try for minutes."""
+    wanted = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "20"}
+    return {name: value for name, value in wanted.items() if name not in os.environ}
+
+
+@contextlib.contextmanager
+def _scratch() -> Iterator[Path]:
+    folder = Path(tempfile.mkdtemp(prefix="harness-"))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
