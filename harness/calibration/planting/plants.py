@@ -116,9 +116,10 @@ def _dropped(row: Row, scene: Scene) -> Iterator[Plant]:
     yield Plant(row.fact, "dropped", "everywhere", drop(row.spots), everywhere, frozenset(row.implied))
     for convention in standing:
         expected: Expected = {(convention, row.fact): NOT_IN_PLACE}
-        yield Plant(row.fact, "dropped", f"from {convention}'s places", drop(row.places(convention)), expected)
+        places = row.places(convention) + (row.echoes if convention == "mlflow" else ())
+        yield Plant(row.fact, "dropped", f"from {convention}'s places", drop(places), expected)
 
-        def null(target: Scene, spots: tuple[Spot, ...] = row.places(convention)) -> None:
+        def null(target: Scene, spots: tuple[Spot, ...] = places) -> None:
             for spot in spots:
                 value = spot.read(target)
                 if value is not ABSENT:

@@ -6,7 +6,7 @@ places from which it could be read again, so that "dropped" can mean dropped eve
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from harness.calibration.planting.scene import (
@@ -67,6 +67,7 @@ class Row:
         moved: The value as it is put there.
         witnesses: Those of ``copies`` that people are shown, so that another value there is wrong, too.
         implied: Facts that rest on the copies as well.
+        echoes: Other facts' places that hold the same value here, and would be taken for this one's.
     """
 
     fact: str
@@ -77,11 +78,12 @@ class Row:
     moved: Callable[[Any], Any] = lambda value: value
     witnesses: tuple[Spot, ...] = ()
     implied: tuple[str, ...] = ()
+    echoes: tuple[Spot, ...] = ()
 
     @property
     def spots(self) -> tuple[Spot, ...]:
         """All of them."""
-        return self.mlflow + self.otel + self.copies + self.witnesses
+        return self.mlflow + self.otel + self.copies + self.witnesses + self.echoes
 
     def places(self, convention: Convention) -> tuple[Spot, ...]:
         """The places of one convention."""
@@ -97,7 +99,11 @@ def rows_of(scene: Scene) -> list[Row]:
     """The rows of facts that a scene may hold: the fixed ones, and one for each request parameter."""
     inputs = scene.attributes.get(INPUTS)
     names = [name for name in inputs if name not in _NOT_PARAMETERS] if isinstance(inputs, dict) else []
-    return [*_FIXED, *map(_parameter, names)]
+    asked, *fixed = _FIXED
+    # MLflow has one slot for a model: where the one asked for answered, it names both.
+    if isinstance(inputs, dict) and scene.attributes.get(MODEL) == inputs.get("model"):
+        asked = replace(asked, echoes=(at(MODEL),))
+    return [asked, *fixed, *map(_parameter, names)]
 
 
 def _parameter(name: str) -> Row:
