@@ -229,7 +229,8 @@ def _direct(flavor: str, test: Callable[[Witness], Any]) -> Callable[[Setting, W
 
 
 def _langchain(test: Callable[[Witness], Any]) -> Callable[[Setting, Witness], bool]:
-    return lambda setting, one: "langchain" in setting.flavors and setting.provider == "langchain" and bool(test(one))
+    # Beside the autologging of the SDK beneath, that one's spans supply what LangChain's drop.
+    return lambda setting, one: setting.flavors == {"langchain"} and setting.provider == "langchain" and bool(test(one))
 
 
 def _left_stream(one: Witness) -> bool:
