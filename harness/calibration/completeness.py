@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 REFERENCE = "harness.calibration.reference:ReferenceTracing"
 CALLS_PER_PLANT = 2
+CALLS_PER_REWRITE = 25
+"""Calls of one cell that are edited in one way, drawn by chance."""
 EXAMPLES = 3
 """Troubles of one plant that are shown."""
 
@@ -67,14 +69,13 @@ class Calibration:
     versions: dict[str, str] = field(default_factory=dict)
     facts_version: int = FACTS_VERSION
 
-    def add_cell(self, records: CellRecords, seed: int, step: Callable[[str], None], calls_per_plant: int) -> None:
+    def add_cell(self, records: CellRecords, seed: int, step: Callable[[str], None]) -> None:
         """Run all trials on one cell's good traces.
 
         Args:
             records: The cell.
             seed: The seed that it was made with.
             step: Called after each trial.
-            calls_per_plant: In how many of the cell's calls each plant is tried.
         """
         self.versions = dict(records.cell.versions)
         self.calls += len(records.calls_of("strategy"))
@@ -85,7 +86,7 @@ class Calibration:
             else:
                 self.spoilt[convention, fact] += 1
         where = f"{records.cell.provider}, seed {seed}"
-        for trial in trials(records, seed, calls_per_plant):
+        for trial in trials(records, seed, CALLS_PER_PLANT, CALLS_PER_REWRITE):
             self.scores.setdefault((trial.fact, trial.kind, trial.way), Score()).add(trial, where)
             step("")
 
@@ -131,12 +132,7 @@ class Calibration:
         return found
 
 
-def calibrate(
-    configs: Iterable[HarnessConfig],
-    store: Store,
-    progress: Progress,
-    calls_per_plant: int = CALLS_PER_PLANT,
-) -> Calibration:
+def calibrate(configs: Iterable[HarnessConfig], store: Store, progress: Progress) -> Calibration:
     """Make good traces with each configuration, and plant every defect in them.
 
     Raises:
@@ -147,7 +143,7 @@ def calibrate(
         progress.cell(f"{config.provider.name}, seed {config.seed}")
         records = record_cell(config, store, progress)
         progress.stage("planting")
-        found.add_cell(records, config.seed, progress.step, calls_per_plant)
+        found.add_cell(records, config.seed, progress.step)
         found.seeds += [config.seed] if config.seed not in found.seeds else []
         found.providers += [config.provider.name] if config.provider.name not in found.providers else []
         right, tried = found.total()

@@ -171,12 +171,14 @@ class _Recorder:
 
     def chunk(self, chunk: Any) -> None:
         """Note a piece of a stream, and when the first came."""
+        # Before anything else: to write a first event as JSON can take longer than the event took to come.
+        came_unix_ns = time.time_ns()
         name = STREAM_CHUNK_EVENT_NAME_FORMAT.format(index=len(self._chunks))
         text = json.dumps(chunk, cls=TraceJSONEncoder)
-        event = SpanEvent(name, attributes={STREAM_CHUNK_EVENT_VALUE_KEY: text})  # type: ignore[abstract]
+        event = SpanEvent(name, timestamp=came_unix_ns, attributes={STREAM_CHUNK_EVENT_VALUE_KEY: text})  # type: ignore[abstract]
         self.span.add_event(event)
         if not self._chunks and self._attempts:
-            waited_ns = event.timestamp - self._attempts[-1]
+            waited_ns = came_unix_ns - self._attempts[-1]
             self.span.set_attribute("gen_ai.response.time_to_first_chunk", waited_ns / 1e9)
         self._chunks.append(chunk)
 

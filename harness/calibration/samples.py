@@ -12,8 +12,8 @@ from harness.prompts import builtin_names, builtin_path, load_prompts
 if TYPE_CHECKING:
     from harness.prompts import Sample
 
-CHAT_SAMPLES = 12
-"""Samples of ``chat`` among the default ones; the others are alike."""
+SETS = {"short": None, "stream": None, "traffic": None, "chat": 12}
+"""Prompt sets among the default samples, and how many of each; all where there is no number."""
 
 _WEATHER = {
     "type": "function",
@@ -242,8 +242,12 @@ def write_samples(name: str, path: Path) -> None:
 
 def _sets(name: str) -> list[Sample]:
     if name == "default":
-        short, stream = (list(load_prompts(builtin_path(one)).samples) for one in ("short", "stream"))
-        return short + stream + list(load_prompts(builtin_path("chat"), limit=CHAT_SAMPLES).samples)
+        # Two sets may use one id, so each sample is called after its set as well.
+        return [
+            sample.model_copy(update={"id": f"{one}.{sample.id}"})
+            for one, limit in SETS.items()
+            for sample in load_prompts(builtin_path(one), limit=limit).samples
+        ]
     if name in builtin_names():
         return list(load_prompts(builtin_path(name)).samples)
     from_file = _file(name)

@@ -133,13 +133,14 @@ def scene_of(unit: Unit, span_id: str) -> Scene:
     return Scene(traces, traces[0], span, ordered[0].received_unix_ns, end_unix_ns, STATED_TOLERANCE_NS)
 
 
-def trials(records: CellRecords, seed: int, calls_per_plant: int) -> Iterator[Trial]:
-    """Plant every defect in a few calls of a cell, drawn by chance, and rewrite every call harmlessly.
+def trials(records: CellRecords, seed: int, calls_per_plant: int, calls_per_rewrite: int) -> Iterator[Trial]:
+    """Plant every defect in a few calls of a cell, drawn by chance, and make every harmless rewrite in a few more.
 
     Args:
         records: A cell whose traces are good.
         seed: Where chance comes from.
         calls_per_plant: In how many calls each plant is tried.
+        calls_per_rewrite: In how many calls each harmless rewrite is tried.
     """
     draw = random.Random(f"{seed}/{records.cell.backend}")  # noqa: S311  # reproducible, not secret
     units = list(units_of(records))
@@ -154,7 +155,9 @@ def trials(records: CellRecords, seed: int, calls_per_plant: int) -> Iterator[Tr
                     if trial is not None:
                         planted[plant.name] += 1
                         yield trial
-            yield from _harmless(_Case(records, unit, span_id, call, before), draw)
+            for trial in _harmless(_Case(records, unit, span_id, call, before), draw, planted, calls_per_rewrite):
+                planted[trial.way] += 1
+                yield trial
 
 
 def _plants(scene: Scene, draw: random.Random) -> Iterator[Plant]:
@@ -213,13 +216,14 @@ def _is_of(key: Key, case: _Case) -> bool:
     return key[0] == case.call.call_id or key[3] in OF_THE_TRACE
 
 
-def _harmless(case: _Case, draw: random.Random) -> Iterator[Trial]:
+def _harmless(case: _Case, draw: random.Random, made: Counter[str], most: int) -> Iterator[Trial]:
     for way, rewrite in REWRITES.items():
         scene = case.scene()
-        if rewrite(scene, draw):
+        if made[way] < most and rewrite(scene, draw):
             yield _unblamed(way, case, case.judged(scene))
     for way, writing in WRITINGS.items():
-        yield _unblamed(way, case, judge_unit(case.records, case.unit, case.unit.traces, **writing))
+        if made[way] < most:
+            yield _unblamed(way, case, judge_unit(case.records, case.unit, case.unit.traces, **writing))
 
 
 def _unblamed(way: str, case: _Case, after: Said) -> Trial:

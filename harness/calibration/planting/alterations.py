@@ -14,8 +14,12 @@ if TYPE_CHECKING:
 
 Path = tuple[Any, ...]
 
+TYPE = "type"
+"""The key that says what a part or a call is: with another one it is no such part or call any more."""
 NOT_STATED = "index"
 """A key of tool calls that Mistral's SDK adds to what the wire said; altered, it contradicts nothing."""
+A_LIST = "a list of it twice"
+A_TYPE = "its type altered"
 
 
 def altered(value: Any, draw: random.Random) -> Iterator[tuple[str, Any]]:
@@ -28,7 +32,7 @@ def altered(value: Any, draw: random.Random) -> Iterator[tuple[str, Any]]:
         draw: Where chance comes from.
     """
     plain = [path for path, leaf in _walk(value) if not isinstance(leaf, (dict, list))]
-    leaves = [path for path in plain if path[-1:] != (NOT_STATED,)]
+    leaves = [path for path in plain if path[-1:] not in ((NOT_STATED,), (TYPE,))]
     for way, change in _LEAF_WAYS.items():
         for path in draw.sample(leaves, len(leaves)):
             changed = change(_get(value, path), draw)
@@ -57,7 +61,15 @@ def doubled(value: Any) -> Iterator[tuple[str, Any]]:
     elif isinstance(value, list) and value:
         yield "each element twice", [one for one in value for _ in range(2)]
     if not isinstance(value, list):
-        yield "a list of it twice", [value, value]
+        yield A_LIST, [value, value]
+
+
+def retyped(value: Any, draw: random.Random) -> Iterator[tuple[str, Any]]:
+    """The value with the type of one of its parts altered, if it has parts with types."""
+    types = [path for path, leaf in _walk(value) if path[-1:] == (TYPE,) and isinstance(leaf, str)]
+    if types:
+        path = draw.choice(types)
+        yield A_TYPE, _put(value, path, _get(value, path) + "x")
 
 
 def _walk(value: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from harness.calibration.planting.alterations import altered, doubled
+from harness.calibration.planting.alterations import A_LIST, A_TYPE, altered, doubled, retyped
 from harness.calibration.planting.rows import rows_of
 from harness.calibration.planting.scene import ABSENT
 
@@ -132,16 +132,19 @@ def _changed(row: Row, convention: Convention, spot: Spot, scene: Scene, draw: r
     value = spot.read(scene)
     if value is ABSENT or (spot.several and not any(value)):
         return
-    expected: Expected = {(convention, row.fact): WRONG}
     # Of several values, one for each choice, one is changed: their number is another matter.
     chosen = draw.choice([index for index, one in enumerate(value) if one]) if spot.several else None
     one = value if chosen is None else value[chosen]
     changes: tuple[tuple[Kind, Iterator[tuple[str, Any]]], ...] = (
         ("altered", altered(one, draw)),
+        ("altered", retyped(one, draw)),
         ("duplicated", doubled(one)),
     )
     for kind, ways in changes:
         for way, changed in ways:
+            # What is no longer of its kind may be read as not being there.
+            loose = way in (A_LIST, A_TYPE)
+            expected: Expected = {(convention, row.fact): NOT_RECORDED if loose else WRONG}
             whole = changed if chosen is None else [*value[:chosen], changed, *value[chosen + 1 :]]
             yield Plant(row.fact, kind, f"{way} ({convention})", _writer(spot, whole), expected)
 

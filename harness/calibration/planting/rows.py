@@ -238,10 +238,14 @@ _FIXED = (
         "response.incomplete_reason",
         (at(OUTPUTS, "incomplete_details", "reason"),),
         (),
-        (at("gen_ai.response.finish_reasons"), at("gen_ai.output.messages", "*", "finish_reason")),
+        (
+            at("gen_ai.response.finish_reasons"),
+            at("gen_ai.output.messages", "*", "finish_reason"),
+            in_chunks("response", "incomplete_details"),
+        ),
         key="incomplete_reason",
     ),
-    Row("response.failure", (at(OUTPUTS, "error"),), key="error"),
+    Row("response.failure", (at(OUTPUTS, "error"),), (), (in_chunks("response", "error"),), key="error"),
     Row("response.dimensions", (), (at("gen_ai.embeddings.dimension.count"),), key="dimensions"),
     _usage("input_tokens", "gen_ai.usage.input_tokens", ("prompt_tokens",), ("input_tokens",), key="prompt_tokens"),
     _usage(
