@@ -222,6 +222,23 @@ def test_a_call_whose_requests_left_a_trace_each(make_scene: MakeScene, parts: t
     assert [one.trace_id for one in _by_request(result, "response.content")] == ["tr-0", "tr-1", "tr-2"]
 
 
+def test_wrapped_requests_at_once_in_a_trace_each(make_scene: MakeScene, parts: type[Parts]) -> None:
+    """Two autologs leave a model span around a model span in each trace: the outer one is no other request's."""
+    scene = _agent(make_scene, parts, (10, 13, 16))
+    _root, *models = scene.trace["spans"]
+    scene.traces = []
+    for number, model in enumerate(models):
+        outer = copy.deepcopy(model) | {"span_id": f"outer{number}", "parent_id": None}
+        outer["start_unix_ns"], outer["end_unix_ns"] = parts.at_unix(6 + number), parts.at_unix(60)
+        inner = model | {"parent_id": f"outer{number}"}
+        trace = make_scene().trace | {"trace_id": f"tr-{number}", "spans": [outer, inner]}
+        scene.traces.append(trace)
+    result = scene.judge()
+    assert [one.span_id for one in _by_request(result, "response.id")] == ["model0", "model1", "model2"]
+    assert {one.verdict for one in _by_request(result, "request.messages")} == {"recorded"}
+    assert {one.traced for one in _by_request(result, "trace.model_span")} == {2}
+
+
 # Flows
 
 
