@@ -65,17 +65,23 @@ def _judge(records: CellRecords) -> CompletenessResult:
     expects = records.cell.expects_traces
     comparison = compare_arms(records, _trace_ids(join))
     others = _Others(records, comparison)
-    for unit in join.units if expects else ():
-        if unit.expected or unit.traces:
-            for call, cases in _by_call(cases_of(unit, join, notes)):
-                found = tuple(one for case in cases for one in judge_case(case))
-                judgements += found
-                tally.add(others.witness(call, cases, found))
+    sampled = records.cell.expected_share < 1.0
+    # Where calls are sampled by chance, a trace that is not there is none that was expected.
+    expected = [unit for unit in join.units if unit.traces or (unit.expected and not sampled)] if expects else []
+    for unit in expected:
+        for call, cases in _by_call(cases_of(unit, join, notes)):
+            found = tuple(one for case in cases for one in judge_case(case))
+            judgements += found
+            tally.add(others.witness(call, cases, found))
+    if expects and sampled:
+        notes.append(
+            f"traces are sampled ({records.cell.expected_share:.0%} of them): {len(expected)} of {len(join.units)} "
+            "were there and are judged; none counts as lost"
+        )
     if not expects and join.orphaned:
         notes.append(f"the strategy expects no traces, but {len(join.orphaned)} were stored; they count as orphans")
     scores, reasons = _scores(judgements, records, join, comparison)
     stored = sum(len(unit.traces) for unit in join.units)
-    expected = [unit for unit in join.units if unit.expected or unit.traces] if expects else []
     return CompletenessResult(
         calls=len(join.calls),
         traces_expected=len(expected),
