@@ -81,7 +81,7 @@ Decisions about MLflow's places:
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
 from harness.completeness import compare, elsewhere, places, proofs
@@ -142,6 +142,11 @@ class Fact:
     per_choice: bool = False
     scope: Scope = "request"
     read_seen: Callable[[Subject, CallTrace], Any] | None = None
+
+    @cached_property
+    def picks(self) -> bool:
+        """Whether some of its places do not hold every value."""
+        return any(one.applies is not None for one in self.mlflow + self.otel)
 
     def value(self, subject: Subject, seen: CallTrace | None) -> Any:
         """What the wire proves; ``None`` where the fact does not apply."""

@@ -91,6 +91,9 @@ class CallTrace:
         number: The request's place among all that were looked for in the trace.
         sharers: The requests that share the trace, each with its spans.
         detached: Why the call's spans are not where the flow's trace has them; ``None`` if they are.
+        trace: The trace.
+        span: The span that is judged; ``None`` where none stands for the request.
+        root: The first span without a parent.
     """
 
     look: Look
@@ -100,20 +103,10 @@ class CallTrace:
     sharers: tuple[tuple[Subject, Found], ...] = ()
     detached: str | None = None
 
-    @property
-    def trace(self) -> StoredTrace:
-        """The trace."""
-        return self.look.tree.trace
-
-    @property
-    def span(self) -> StoredSpan | None:
-        """The span that is judged; ``None`` in a trace without spans."""
-        return self.found.span
-
-    @property
-    def root(self) -> StoredSpan | None:
-        """The first span without a parent."""
-        return self.look.tree.root
+    def __post_init__(self) -> None:
+        self.trace: StoredTrace = self.look.tree.trace
+        self.span: StoredSpan | None = self.found.span
+        self.root: StoredSpan | None = self.look.tree.root
 
     @cached_property
     def index(self) -> Searched:

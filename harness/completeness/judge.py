@@ -29,15 +29,19 @@ def judge_case(case: Case) -> list[Judgement]:
         order of the table.
     """
     judgements: list[Judgement] = []
+    proven: list[tuple[Fact, Any]] = []
+    shared: frozenset[str] = frozenset()
     for convention, seen in zip(CONVENTIONS, (case.store, case.otel), strict=True):
         view = _View(case, seen, convention)
-        proven = [(fact, value) for fact in facts_for(case.subject) if (value := _proven(fact, view)) is not None]
-        shared = _shared_texts(value for _, value in proven)
-        judgements += [
-            _judge(view, fact, value, places, shared)
-            for fact, value in proven
-            if (places := [one for one in fact.places(convention) if one.applies is None or one.applies(value)])
-        ]
+        if convention == CONVENTIONS[0] or seen is not case.store:
+            proven = [(fact, value) for fact in facts_for(case.subject) if (value := _proven(fact, view)) is not None]
+            shared = _shared_texts(value for _, value in proven)
+        for fact, value in proven:
+            places = fact.places(convention)
+            if fact.picks:
+                places = tuple(one for one in places if one.applies is None or one.applies(value))
+            if places:
+                judgements.append(_judge(view, fact, value, places, shared))
     return judgements
 
 
@@ -61,7 +65,7 @@ def _proven(fact: Fact, view: _View) -> Any:
     return fact.value(view.case.subject, view.seen or view.case.store)
 
 
-def _judge(view: _View, fact: Fact, value: Any, places: list[Place], shared: frozenset[str]) -> Judgement:
+def _judge(view: _View, fact: Fact, value: Any, places: tuple[Place, ...], shared: frozenset[str]) -> Judgement:
     subject, seen = view.case.subject, view.seen
     found = _look(view, fact, value, places, shared)
     call = subject.call
@@ -82,7 +86,7 @@ def _judge(view: _View, fact: Fact, value: Any, places: list[Place], shared: fro
     )
 
 
-def _look(view: _View, fact: Fact, value: Any, places: list[Place], shared: frozenset[str]) -> _Finding:
+def _look(view: _View, fact: Fact, value: Any, places: tuple[Place, ...], shared: frozenset[str]) -> _Finding:
     subject, seen = view.case.subject, view.seen
     first = places[0]
     if seen is None:

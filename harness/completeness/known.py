@@ -49,7 +49,8 @@ class Setting:
 
     Attributes:
         flavors: MLflow's autologging flavours that the strategy's source turns on.
-        decorated: Whether it decorates functions with ``@mlflow.trace``.
+        decorated: Whether it decorates functions with ``@mlflow.trace``, and leaves it to MLflow to end
+            the span of a generator that is left.
     """
 
     def __init__(self, cell: CellRecord) -> None:
@@ -57,7 +58,8 @@ class Setting:
         self.flavors = frozenset(_AUTOLOG.findall(cell.strategy_source))
         if not self.flavors and cell.tracing == "autolog" and cell.provider in _FLAVORS:
             self.flavors = frozenset({_FLAVORS[cell.provider]})
-        self.decorated = bool(_DECORATOR.search(cell.strategy_source))
+        by_hand = "GeneratorExit" in cell.strategy_source
+        self.decorated = bool(_DECORATOR.search(cell.strategy_source)) and not by_hand
 
     def direct(self, flavor: str) -> bool:
         """Whether a flavour is on, and the application calls that SDK itself."""
@@ -229,7 +231,8 @@ def _direct(flavor: str, test: Callable[[Witness], Any]) -> Callable[[Setting, W
 
 
 def _langchain(test: Callable[[Witness], Any]) -> Callable[[Setting, Witness], bool]:
-    return lambda setting, one: "langchain" in setting.flavors and setting.provider == "langchain" and bool(test(one))
+    # Beside the autologging of the SDK beneath, that one's spans supply what LangChain's drop.
+    return lambda setting, one: setting.flavors == {"langchain"} and setting.provider == "langchain" and bool(test(one))
 
 
 def _left_stream(one: Witness) -> bool:

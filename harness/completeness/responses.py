@@ -85,7 +85,7 @@ def merge_events(payloads: Iterable[dict[str, Any]]) -> dict[str, Any]:
 
 def has_content(payload: dict[str, Any]) -> bool:
     """Whether a streamed event brings content: text, a function call or a refusal."""
-    kind = payload.get("type")
+    kind = text(payload.get("type"))
     if kind == "response.output_item.added":
         item = payload.get("item")
         return isinstance(item, dict) and item.get("type") == "function_call"

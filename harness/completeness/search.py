@@ -123,28 +123,39 @@ class TraceIndex:
     streamed: list[Leaf] = field(default_factory=list)
 
     @cached_property
-    def read_pieces(self) -> TraceIndex:
-        """The values in the pieces of streams."""
-        index = TraceIndex()
-        for leaf in self.streamed:
-            _add(index, leaf)
-        return index
+    def _streamed_texts(self) -> list[str]:
+        return [leaf.value if isinstance(leaf.value, str) else _dumped(leaf.value) for leaf in self.streamed]
 
     @cached_property
     def _streamed_text(self) -> str:
-        texts = (leaf.value if isinstance(leaf.value, str) else _dumped(leaf.value) for leaf in self.streamed)
-        return "\n".join(texts)
+        return "\n".join(self._streamed_texts)
+
+    @cached_property
+    def _read(self) -> dict[int, TraceIndex]:
+        return {}
+
+    def piece(self, number: int) -> TraceIndex:
+        """The values in one piece of a stream."""
+        if number not in self._read:
+            self._read[number] = TraceIndex()
+            _add(self._read[number], self.streamed[number])
+        return self._read[number]
 
     def leaves(self, value: Any, side: Side) -> Iterator[Leaf]:
         """Where a value in canonical form stands; pieces of a stream are no place of a request's values."""
         yield from self.scalars.get(value, ())
-        if side != "request" and self.streamed and any(form in self._streamed_text for form in _forms(value)):
-            yield from self.read_pieces.scalars.get(value, ())
+        if side == "request" or not self.streamed:
+            return
+        forms = _forms(value)
+        if value in self._streamed_texts or any(form in self._streamed_text for form in forms):
+            for number, text in enumerate(self._streamed_texts):
+                if text == value or any(form in text for form in forms):
+                    yield from self.piece(number).scalars.get(value, ())
 
     def texts(self) -> Iterator[Leaf]:
         """Every text."""
-        for scalars in (self.scalars, self.read_pieces.scalars):
-            for key, leaves in scalars.items():
+        for index in (self, *map(self.piece, range(len(self.streamed)))):
+            for key, leaves in index.scalars.items():
                 if isinstance(key, str):
                     yield from leaves
 
@@ -189,7 +200,8 @@ class Searched:
     def _find_in_pieces(self, test: Callable[[Any], bool], wanted: Wanted) -> Hit | None:
         if wanted.side == "request":
             return None
-        leaves = (leaf for index in self.indexes if index.streamed for leaf in index.read_pieces.nodes)
+        pieces = (index.piece(number) for index in self.indexes for number in range(len(index.streamed)))
+        leaves = (leaf for piece in pieces for leaf in piece.nodes)
         return self._find_node(leaves, test, wanted, keyed=True)
 
     def _find_node(
@@ -310,7 +322,8 @@ def _add_attribute(index: TraceIndex, leaf: Leaf) -> None:
     if leaf.key == "mlflow.spanOutputs" and isinstance(value, list):
         index.chunks.append(leaf)
         if len(value) > _FEW_CHUNKS and is_piece(value[0]) and is_piece(value[-1]):
-            index.streamed.append(leaf)
+            path = leaf.path
+            index.streamed += [leaf._replace(value=one, path=(path, number)) for number, one in enumerate(value)]
             return
     _add(index, leaf)
 
@@ -423,7 +436,7 @@ def _side(attribute: str) -> Side:
 def _forms(value: Any) -> tuple[str, ...]:
     """How a value may be written in a JSON text."""
     if isinstance(value, str):
-        return (value, json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1])
+        return (json.dumps(value), json.dumps(value, ensure_ascii=False))
     if isinstance(value, tuple):
         return ("true" if value[1] else "false",)
     return (str(value),)

@@ -249,6 +249,9 @@ class _Finder:
         # A model span around another one is a wrapper: the inner one made the request, whoever's that is.
         leaves = {span.span_id for span in self.tree.innermost(models)}
         fitting = {number: [one for one in spans if one.span_id in leaves] for number, spans in enclosing.items()}
+        calls = {self.subjects[number].call.call_id for number in members}
+        if len(models) == len(members) == len(calls) and len(_forced(enclosing)) == len(members):
+            fitting = enclosing  # one for each call, though one may stand under another: that is a fault of its own
         for number, span in _forced(fitting).items():
             self._choose(number, span)
             if len(enclosing[number]) > 1 and len(models) > len(members):

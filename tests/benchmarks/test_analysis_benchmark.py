@@ -1,16 +1,32 @@
-"""How fast the overhead analysis is, and that its cost grows with the records and no faster."""
+"""How fast the analyses are, and that their cost grows with the records and no faster."""
 
 from __future__ import annotations
 
+import json
 import time
+import tracemalloc
 from itertools import product
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pytest
 
+from harness.completeness import judge_cell
 from harness.config import MeasureConfig
 from harness.overhead import analyse
-from harness.records import ArmRun, Block, CellRecord, CellRecords, Machine
+from harness.records import (
+    ArmRun,
+    Block,
+    Call,
+    CellRecord,
+    CellRecords,
+    Chunk,
+    Exchange,
+    Machine,
+    SpanEvent,
+    StoredSpan,
+    StoredTrace,
+)
 
 if TYPE_CHECKING:
     from pytest_benchmark.fixture import BenchmarkFixture
@@ -121,3 +137,117 @@ def test_cost_grows_with_the_number_of_calls() -> None:
         return min(spent)
 
     assert cpu_ns(timing_records(80_000)) < 20 * cpu_ns(timing_records(10_000))
+
+
+WORDS = 20
+EPOCH_NS = 1_700_000_000_000_000_000
+MS = 1_000_000
+
+
+def completeness_records(calls: int, *, stream: bool) -> CellRecords:
+    """The records of a cell in which so many chat completions were autologged, each word of a stream an event."""
+    made = [_traced_call(number, stream=stream) for number in range(calls)]
+    return CellRecords(
+        _cell(), tuple(one[0] for one in made), tuple(one[1] for one in made), tuple(one[2] for one in made), (), ()
+    )
+
+
+def _traced_call(number: int, *, stream: bool) -> tuple[Call, Exchange, StoredTrace]:
+    call_id, begin_ns = f"cell/completeness/0/strategy/{number}/s{number % 20}/0", EPOCH_NS + number * 200 * MS
+    request = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": f"Question {number}"}], "seed": 7}
+    request |= {"stream": True} if stream else {}
+    head = {"id": f"chatcmpl-{number:09d}", "model": "gpt-4o-mini-2024-07-18"}
+    words = [f"word{number}.{place} " for place in range(WORDS)]
+    usage = {"prompt_tokens": 12, "completion_tokens": WORDS, "total_tokens": 12 + WORDS}
+    choice = {"index": 0, "message": {"role": "assistant", "content": "".join(words)}, "finish_reason": "stop"}
+    answer = {**head, "choices": [choice], "usage": usage}
+    deltas: list[tuple[dict[str, Any], str | None]] = [*(({"content": word}, None) for word in words), ({}, "stop")]
+    pieces = [
+        json.dumps({**head, "choices": [{"index": 0, "delta": one, "finish_reason": why}]}) for one, why in deltas
+    ]
+    pieces.append(json.dumps({**head, "choices": [], "usage": usage}))
+    call = Call(
+        call_id=call_id,
+        sample_id=f"s{number % 20}",
+        stream=stream,
+        start_unix_ns=begin_ns,
+        start_ns=0,
+        end_ns=100 * MS,
+        first_chunk_ns=21 * MS if stream else None,
+        outcome="ok",
+    )
+    body = json.dumps(request)
+    exchange = Exchange(
+        exchange_id=number,
+        call_id=call_id,
+        dialect="openai",
+        method="POST",
+        path="/v1/chat/completions",
+        received_unix_ns=begin_ns + 10 * MS,
+        received_ns=10 * MS,
+        request_body=body,
+        request_size_bytes=len(body),
+        request_digest=str(number),
+        status=200,
+        last_byte_ns=90 * MS,
+        response_body=None if stream else json.dumps(answer),
+        chunks=tuple(Chunk(sent_ns=(20 + at) * MS, data=f"data: {one}\n\n") for at, one in enumerate(pieces))
+        if stream
+        else None,
+        completed=True,
+    )
+    events = [
+        SpanEvent(
+            name=f"mlflow.chunk.item.{at}",
+            time_unix_ns=begin_ns + (21 + at) * MS,
+            attributes={"mlflow.chunk.value": one},
+        )
+        for at, one in enumerate(pieces if stream else ())
+    ]
+    attributes = {
+        "mlflow.spanType": "CHAT_MODEL",
+        "mlflow.spanInputs": request,
+        "mlflow.llm.model": head["model"],
+        "mlflow.chat.tokenUsage": {"input_tokens": 12, "output_tokens": WORDS, "total_tokens": 12 + WORDS},
+        "mlflow.spanOutputs": answer,
+    }
+    span = StoredSpan(
+        span_id=f"{number:016x}",
+        parent_id=None,
+        name="Completions",
+        start_unix_ns=begin_ns + 2 * MS,
+        end_unix_ns=begin_ns + 98 * MS,
+        status="OK",
+        attributes=attributes,
+        events=tuple(events),
+    )
+    trace = StoredTrace(trace_id=f"tr-{number:032x}", call_id=call_id, state="OK", metadata={}, tags={}, spans=(span,))
+    return call, exchange, trace
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["single", "stream"])
+def test_judging_ten_thousand_calls(benchmark: BenchmarkFixture, stream: bool) -> None:
+    """The completeness of a cell of 10,000 calls, whose traces hold everything in MLflow's places."""
+    records = completeness_records(10_000, stream=stream)
+    result = benchmark(judge_cell, records)
+    assert (result.calls, result.recall) == (10_000, 1.0)
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["single", "stream"])
+def test_judging_grows_with_the_number_of_calls(stream: bool) -> None:
+    """Eight times the calls take at most 20 times the CPU time, and at most ten times the memory."""
+
+    def cost(calls: int) -> tuple[int, int]:
+        records = completeness_records(calls, stream=stream)
+        begun = time.process_time_ns()
+        judge_cell(records)
+        spent_ns = time.process_time_ns() - begun
+        tracemalloc.start()
+        judge_cell(records)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return spent_ns, peak
+
+    few, many = cost(100), cost(800)
+    assert many[0] < 20 * few[0]
+    assert many[1] < 10 * few[1]

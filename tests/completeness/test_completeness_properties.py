@@ -136,6 +136,38 @@ def test_an_altered_value_is_never_recorded(make_scene: MakeScene, spot: Spot, d
     assert scene.verdict(fact, convention) != "recorded"
 
 
+@settings(max_examples=30, deadline=None)
+@given(data=st.data())
+def test_what_runs_at_once_is_told_apart_in_any_order(make_scene: MakeScene, data: st.DataObject) -> None:
+    """However concurrent requests and their spans overlap, a good trace is judged good."""
+    draw: st.DrawFn = data.draw  # type: ignore[assignment]
+    scene = make_scene(conventions=("mlflow",))
+    root, model = scene.trace["spans"]
+    exchange = scene.exchanges[0]
+    scene.exchanges, spans = [], [root]
+    for number in range(draw(st.integers(2, 5))):
+        begin_ms = draw(st.integers(5, 40))
+        end_ms = draw(st.integers(begin_ms + 1, 95))
+        request = {**scene.request, "messages": [{"role": "user", "content": f"Question {number}, of several"}]}
+        answer = {**scene.answer, "id": f"chatcmpl-{number}-of-several"}
+        one = {**exchange, "exchange_id": number, "request_digest": str(number)}
+        one |= {"received_unix_ns": exchange["received_unix_ns"] + (begin_ms - 10) * 1_000_000}
+        one |= {"received_ns": exchange["received_ns"] + (begin_ms - 10) * 1_000_000}
+        one |= {"last_byte_ns": exchange["received_ns"] + (end_ms - 10) * 1_000_000}
+        scene.exchanges.append(one | {"request_body": json.dumps(request), "response_body": json.dumps(answer)})
+        attributes = {
+            **model["attributes"],
+            INPUTS: request,
+            OUTPUTS: {**model["attributes"][OUTPUTS], "id": answer["id"]},
+        }
+        times = {"start_unix_ns": root["start_unix_ns"] + (begin_ms - 3) * 1_000_000}
+        times |= {"end_unix_ns": root["start_unix_ns"] + (end_ms + 1) * 1_000_000}
+        spans.append({**model, **times, "span_id": f"model{number}", "attributes": attributes})
+    scene.trace["spans"] = draw(st.permutations(spans))
+    verdicts = {(one.request, one.fact, one.verdict) for one in scene.judge().judgements if one.convention == "mlflow"}
+    assert {one for one in verdicts if one[2] != "recorded"} == set()
+
+
 @settings(max_examples=60, deadline=None)
 @given(shift_ms=st.integers(60, 10_000) | st.integers(-10_000, -60))
 def test_a_first_token_of_another_time_is_never_recorded(make_scene: MakeScene, shift_ms: int) -> None:
@@ -173,12 +205,32 @@ PAYLOADS = st.fixed_dictionaries(
 )
 
 
+ITEMS = st.fixed_dictionaries(
+    {"type": st.sampled_from(["message", "function_call", "reasoning"]) | VALUES},
+    optional={"content": VALUES | st.lists(VALUES, max_size=2), "arguments": VALUES, "call_id": VALUES},
+)
+RESPONSES = st.fixed_dictionaries(
+    {},
+    optional={
+        "type": st.sampled_from(["response.output_text.delta", "response.output_item.added", "error"]) | VALUES,
+        "response": VALUES | st.fixed_dictionaries({"output": VALUES | st.lists(ITEMS, max_size=2), "usage": VALUES}),
+        "item": VALUES | ITEMS,
+        **dict.fromkeys(("output", "data", "embedding", "input", "instructions"), VALUES | st.lists(ITEMS, max_size=2)),
+        **dict.fromkeys(("delta", "output_index", "content_index", "incomplete_details", "error", "status"), VALUES),
+    },
+)
+PATHS = st.sampled_from(["/v1/chat/completions", "/v1/responses", "/v1/embeddings"])
+
+
 @settings(max_examples=200, deadline=None)
-@given(payloads=st.lists(PAYLOADS, max_size=4), stream=st.booleans())
-def test_no_wire_breaks_the_reader(make_scene: MakeScene, payloads: list[dict[str, Any]], stream: bool) -> None:
-    """Whatever JSON is on the wire is read and judged as far as it can be."""
+@given(payloads=st.lists(PAYLOADS | RESPONSES, max_size=4), stream=st.booleans(), path=PATHS)
+def test_no_wire_breaks_the_reader(
+    make_scene: MakeScene, payloads: list[dict[str, Any]], stream: bool, path: str
+) -> None:
+    """Whatever JSON is on the wire of whatever endpoint is read and judged as far as it can be."""
     scene = make_scene(stream=stream)
     exchange = scene.exchanges[0]
+    exchange["path"] = path
     texts = [json.dumps(payload) for payload in payloads]
     exchange["request_body"] = texts[0] if texts else ""
     if stream:

@@ -443,3 +443,17 @@ def _shuffled(values: Any) -> Any:
     copies = [type(one).model_validate_json(one.model_dump_json()) for one in values]
     random.Random(4).shuffle(copies)
     return tuple(copies)
+
+
+def test_where_calls_are_sampled_no_trace_counts_as_lost(make_scene: MakeScene) -> None:
+    """Chance decides which call leaves a trace; those that did are judged, and a note says how many."""
+    scene, other = make_scene(), make_scene(sample="s2")
+    other.traces = []
+    scene.more = [other]
+    records = scene.records()
+    cell = records.cell.model_copy(update={"expected_share": 0.5})
+    result = judge_cell(records._replace(cell=cell))
+    assert (result.traces_expected, result.traces_stored, result.traces_lost) == (1, 1, 0)
+    assert {one.sample_id for one in result.judgements} == {"s1"}
+    assert result.recall == 1.0
+    assert "traces are sampled (50% of them): 1 of 2 were there and are judged; none counts as lost" in result.notes

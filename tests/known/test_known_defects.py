@@ -43,9 +43,7 @@ class Sought(NamedTuple):
 
 SOUGHT: dict[str, Sought] = {
     "openai_stream_left_untraced": Sought("openai / autolog [otlp=true]", "events", "no trace", traced_calls=False),
-    "openai_streamed_tool_calls_lost": Sought(
-        "openai / autolog [otlp=true]", "best_run", "only in events (pieces merged)"
-    ),
+    "openai_streamed_tool_calls_lost": Sought("openai / autolog [otlp=true]", "best_run", "only in events"),
     "openai_stream_finish_reason_stop": Sought("openai / autolog [otlp=true]", "length", "stop"),
     "openai_stream_without_usage_no_tokens": Sought("openai / autolog [otlp=true]", "without usage", "None"),
     "openai_embeddings_usage_not_lifted": Sought("openai / autolog [otlp=true]", "", ""),
