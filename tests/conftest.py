@@ -37,11 +37,23 @@ def store_uri(migrated_store: Path, tmp_path: Path) -> str:
     return f"sqlite:///{path}"
 
 
+@pytest.fixture(scope="session")
+def begin_store(migrated_store: Path) -> Callable[[Path], None]:
+    """Begin the command line's default store in a folder; it would take seconds to migrate a new one."""
+
+    def begin(folder: Path) -> None:
+        if not (folder / "mlflow.db").exists():
+            shutil.copyfile(migrated_store, folder / "mlflow.db")
+
+    return begin
+
+
 @pytest.fixture
-def harness(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+def harness(tmp_path: Path, begin_store: Callable[[Path], None]) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Run the command line in a folder of the test's own, as a person would."""
 
     def run(*arguments: str, timeout_s: float = 200.0, **environment: str) -> subprocess.CompletedProcess[str]:
+        begin_store(tmp_path)
         return subprocess.run(
             python_module("harness", *arguments),
             cwd=tmp_path,

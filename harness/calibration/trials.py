@@ -130,7 +130,8 @@ def scene_of(unit: Unit, span_id: str) -> Scene:
     end_unix_ns = min(
         last.received_unix_ns + last_byte_ns - last.received_ns, call.start_unix_ns + call.end_ns - call.start_ns
     )
-    return Scene(traces, traces[0], span, ordered[0].received_unix_ns, end_unix_ns, STATED_TOLERANCE_NS)
+    begin_unix_ns = ordered[0].received_unix_ns
+    return Scene(traces, traces[0], span, begin_unix_ns, end_unix_ns, STATED_TOLERANCE_NS, call.outcome != "left")
 
 
 def trials(records: CellRecords, seed: int, calls_per_plant: int, calls_per_rewrite: int) -> Iterator[Trial]:

@@ -88,10 +88,17 @@ def main_sweep(tmp_path_factory: pytest.TempPathFactory) -> Sweep:
     return sweep(folder, "-m", "provider=openai", "tracing=none,autolog", "prompts=short", *TINY)
 
 
+@pytest.fixture(autouse=True)
+def begun_store(tmp_path: Path, begin_store: Callable[[Path], None]) -> None:
+    """Sweeps in a test's own folder find a store; that they make one where there is none, the main sweep shows."""
+    begin_store(tmp_path)
+
+
 @pytest.fixture(scope="module")
-def three_sdks(tmp_path_factory: pytest.TempPathFactory) -> Sweep:
+def three_sdks(tmp_path_factory: pytest.TempPathFactory, begin_store: Callable[[Path], None]) -> Sweep:
     """Completeness alone, over all SDKs and backends."""
     folder = tmp_path_factory.mktemp("three")
+    begin_store(folder)
     arguments = ("tracing=autolog", "prompts=short", "measure.timing=false")
     return sweep(folder, "-m", "provider=openai,mistralai,langchain", *arguments)
 

@@ -22,6 +22,8 @@ from harness.prompts import builtin_path
 from harness.tracking import Store
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from harness.results import CellResult, DefectFinding
 
 
@@ -100,9 +102,10 @@ class Found(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def found(tmp_path_factory: pytest.TempPathFactory) -> Found:
+def found(tmp_path_factory: pytest.TempPathFactory, begin_store: Callable[[Path], None]) -> Found:
     """Cells over every shape of traffic, through the command line and a store of their own."""
     folder = tmp_path_factory.mktemp("known")
+    begin_store(folder)
     lines = builtin_path("traffic").read_text(encoding="utf-8").splitlines(keepends=True)
     (folder / "few.jsonl").write_text("".join(line for line in lines if json.loads(line)["id"] in FEW), "utf-8")
     for arguments in SWEEPS:

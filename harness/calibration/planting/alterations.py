@@ -20,6 +20,7 @@ NOT_STATED = "index"
 """A key of tool calls that Mistral's SDK adds to what the wire said; altered, it contradicts nothing."""
 A_LIST = "a list of it twice"
 A_TYPE = "its type altered"
+SPACED = "white space after it"
 
 
 def altered(value: Any, draw: random.Random) -> Iterator[tuple[str, Any]]:
@@ -167,7 +168,7 @@ def _as_number(value: Any, _draw: random.Random) -> Any:
 _LEAF_WAYS: dict[str, Callable[[Any, random.Random], Any]] = {
     "a character changed": _character,
     "cut short": _cut,
-    "white space after it": _spaced,
+    SPACED: _spaced,
     "other case": _cased,
     "another Unicode form": _normalised,
     "its repr": _repr,

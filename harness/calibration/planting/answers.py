@@ -53,7 +53,8 @@ def _of_vectors(data: list[dict[str, Any]]) -> Iterator[Plant]:
     count, length = "response.vectors", "response.dimensions"
     moved_count, moved_length = _moved("vector_count", len(data)), _moved("dimensions", len(data[0]["embedding"]))
     yield plant(count, "dropped", "outputs without vectors", _no_vectors, MISSING, *_OF_VECTORS)
-    yield plant(count, "altered", "a vector lost", _vector_lost, WRONG, *_OF_VECTORS)
+    if len(data) > 1:
+        yield plant(count, "altered", "a vector lost", _vector_lost, WRONG, *_OF_VECTORS)
     yield plant(count, "duplicated", "each vector twice", _vectors_twice, WRONG)
     yield plant(count, "moved", "into an attribute of one's own", moved_count, ELSEWHERE, *_OF_VECTORS)
     yield plant(length, "dropped", "outputs without vectors (mlflow)", _no_vectors, NOT_RECORDED, *_OF_VECTORS)

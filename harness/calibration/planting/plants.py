@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from harness.calibration.planting.alterations import A_LIST, A_TYPE, altered, doubled, retyped
+from harness.calibration.planting.alterations import A_LIST, A_TYPE, SPACED, altered, doubled, retyped
 from harness.calibration.planting.rows import rows_of
 from harness.calibration.planting.scene import ABSENT
 
@@ -143,6 +143,8 @@ def _changed(row: Row, convention: Convention, spot: Spot, scene: Scene, draw: r
     )
     for kind, ways in changes:
         for way, changed in ways:
+            if way == SPACED and not scene.is_whole:
+                continue
             # What is no longer of its kind may be read as not being there.
             loose = way in (A_LIST, A_TYPE)
             expected: Expected = {(convention, row.fact): NOT_RECORDED if loose else WRONG}

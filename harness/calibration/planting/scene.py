@@ -35,6 +35,8 @@ class Scene:
         begin_unix_ns: When the first request of the call had reached the server.
         end_unix_ns: When its answer was over: the last byte, or the end of the call if that was earlier.
         tolerance_ns: By how much spans may miss those two, as the judge states it.
+        is_whole: Whether the application took the whole answer. Of one that it left, a little more text may have
+            come than it took, and the trace may have ended either way.
     """
 
     traces: list[dict[str, Any]]
@@ -43,6 +45,7 @@ class Scene:
     begin_unix_ns: int
     end_unix_ns: int
     tolerance_ns: int
+    is_whole: bool = True
 
     @property
     def attributes(self) -> dict[str, Any]:

@@ -26,7 +26,7 @@ def time_plants(scene: Scene) -> Iterator[Plant]:
     fact, rest = "trace.times", ("trace.times", "trace.nesting", "trace.flow", "time_to_first_token")
     yield plant(fact, "altered", "begins beyond the tolerance after the request", _begin_late, WRONG, *rest)
     yield plant(fact, "altered", "ends beyond the tolerance before the last byte", _end_early, WRONG, *rest)
-    yield plant(fact, "moved", "spans an hour early", _an_hour_early, WRONG, *rest)
+    yield plant(fact, "moved", "spans an hour early", _an_hour_early, WRONG, *(["*"] if scene.is_shared else rest))
     yield plant(fact, "dropped", "spans without an end", _no_end, NOT_RECORDED, *rest, "trace.status")
     if scene.events(CHUNK):
         yield from _of_chunks(scene)

@@ -88,8 +88,9 @@ def _of_states(scene: Scene) -> Iterator[Plant]:
         yield plant(own, "altered", "the model span's status flipped", _flip_span, WRONG)
         yield plant(own, "dropped", "the model span's status unset", _unset_span, MISSING)
     if scene.trace["state"] in FLIPPED and scene.root["status"] in FLIPPED:
-        yield plant(whole, "altered", "the trace's state flipped", _flip_state, WRONG)
-        yield plant(whole, "altered", "the root's status flipped", _flip_root, WRONG)
+        if scene.is_whole:
+            yield plant(whole, "altered", "the trace's state flipped", _flip_state, WRONG)
+            yield plant(whole, "altered", "the root's status flipped", _flip_root, WRONG)
         yield plant(whole, "altered", "the trace still in progress", _unfinished, WRONG)
         yield plant(whole, "dropped", "state and status unset", _unset, MISSING)
 
