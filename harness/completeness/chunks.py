@@ -78,6 +78,8 @@ def series_of(pieces: Sequence[Piece]) -> tuple[Piece, ...]:
 
     An event alone of its name that carries nothing (``first_token``) marks a moment, and promises no others.
     """
+    if all(one.value is not None for one in pieces):
+        return tuple(pieces)
     alike = Counter(_NUMBER.sub("", one.event.name) for one in pieces)
     return tuple(one for one in pieces if one.value is not None or alike[_NUMBER.sub("", one.event.name)] > 1)
 
