@@ -19,7 +19,8 @@ Sources of OpenTelemetry's places: Semantic Conventions v1.41.1, ``docs/gen-ai/g
 ``docs/gen-ai/openai.md`` (which makes the requested model ``Required`` where the general page says
 ``Conditionally Required``; the general level is used here), for exception events
 ``docs/gen-ai/gen-ai-exceptions.md`` and ``docs/exceptions/exceptions-spans.md``, and for status code
-and resends ``docs/http/http-spans.md`` (on any span of the trace). The former ``gen_ai.system`` is no
+and resends ``docs/http/http-spans.md`` (on any span of the trace). Spans of embeddings have neither input messages
+nor a response id there. The former ``gen_ai.system`` is no
 place of this version. Structure facts are MLflow's alone.
 
 A fact is of a request, of a call or of a whole trace (``Fact.scope``). Those of a call stand under its first
@@ -110,7 +111,8 @@ FACTS_VERSION = 3
    cost of the whole trace; chunk events; partial answers; witnesses, of which ``invocation_params.stream`` makes
    ``request.stream`` wrong where LangChain says that it did not stream.
 3. a lone mark of the first token promises no other chunk events; a span that several requests share contradicts none
-   of them; the first token may be as late as it was for the application.
+   of them; the first token may be as late as it was for the application; OpenTelemetry has no input messages and no
+   response id of embeddings.
 """
 
 Group = Literal["request", "response", "usage", "stream", "error", "structure"]
@@ -151,8 +153,8 @@ class Fact:
 
     @cached_property
     def picks(self) -> bool:
-        """Whether some of its places do not hold every value."""
-        return any(one.applies is not None for one in self.mlflow + self.otel)
+        """Whether some of its places are not for every request, or not for every value."""
+        return any(one.picks for one in self.mlflow + self.otel)
 
     def value(self, subject: Subject, seen: CallTrace | None) -> Any:
         """What the wire proves; ``None`` where the fact does not apply."""
@@ -377,6 +379,7 @@ _ABOUT_REQUEST: tuple[Fact, ...] = (
                 places.otel_response_input,
                 "opt_in",
                 equal=_input_equal,
+                family="model",
             ),
         ),
         seek=elsewhere.request_input,
@@ -434,7 +437,7 @@ _ABOUT_REST: tuple[Fact, ...] = (
         description="the provider's id of the answer",
         read=proofs.of_answer(lambda response: response.response_id, proofs.began),
         mlflow=(answer_place("id"),),
-        otel=(attribute("gen_ai.response.id", level="recommended"),),
+        otel=(attribute("gen_ai.response.id", level="recommended", family="model"),),
         seek=elsewhere.by_value("id", "response_id", "completion_id", side="response", own=True),
     ),
     Fact(

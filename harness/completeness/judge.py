@@ -39,7 +39,7 @@ def judge_case(case: Case) -> list[Judgement]:
         for fact, value in proven:
             places = fact.places(convention)
             if fact.picks:
-                places = tuple(one for one in places if one.applies is None or one.applies(value))
+                places = tuple(one for one in places if one.is_for(case.subject, value))
             if places:
                 judgements.append(_judge(view, fact, value, places, shared))
     return judgements

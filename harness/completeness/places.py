@@ -77,6 +77,7 @@ class Place:
         equal: Whether what stands there states the expected value.
         expect: The expected value in the form that this place asks for.
         applies: Whether a value belongs in this place at all; ``None`` if every value does.
+        family: The kind of request whose spans have this place, ``model`` or ``embedding``; ``None`` if all have.
         witness: Whether the place is read by tools, but is not where the fact belongs: what stands there
             records nothing, and another value there contradicts.
     """
@@ -87,7 +88,17 @@ class Place:
     equal: Callable[[Subject, Any, Any], bool] = _same
     expect: Callable[[Any], Any] = _as_it_is
     applies: Callable[[Any], bool] | None = None
+    family: str | None = None
     witness: bool = False
+
+    @property
+    def picks(self) -> bool:
+        """Whether it is no place of some requests, or of some values."""
+        return self.applies is not None or self.family is not None
+
+    def is_for(self, subject: Subject, value: Any) -> bool:
+        """Whether a request's value belongs in this place."""
+        return (self.family in (None, subject.family)) and (self.applies is None or self.applies(value))
 
 
 def plainly(test: Callable[[Any, Any], bool]) -> Callable[[Subject, Any, Any], bool]:

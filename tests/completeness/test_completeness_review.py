@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     MakeScene = Callable[..., Scene]
 
 MS = 1_000_000
+USAGE = {"prompt_tokens": 5, "total_tokens": 5}
 
 
 def _mark(parts: type[Parts], ms: float, name: str = "first_token", **attributes: Any) -> dict[str, Any]:
@@ -158,3 +159,21 @@ def test_a_first_token_may_be_as_late_as_it_was_for_the_application(make_scene: 
     assert scene.verdict("time_to_first_token") == "recorded"
     scene.span["events"][1]["time_unix_ns"] += 30 * MS
     assert scene.verdict("time_to_first_token") == "wrong"
+
+
+def test_embeddings_are_not_asked_for_what_their_convention_does_not_name(make_scene: MakeScene) -> None:
+    """OpenTelemetry's spans of embeddings have neither input messages nor a response id; MLflow's hold both."""
+    scene = make_scene(conventions=("otel",))
+    request = {"model": "embedder", "input": ["one text", "another text"]}
+    answer = {"id": "emb-1", "model": "embedder", "data": [{"index": 0, "embedding": [0.5]}], "usage": USAGE}
+    scene.exchanges[0] |= {
+        "path": "/v1/embeddings",
+        "request_body": json.dumps(request),
+        "response_body": json.dumps(answer),
+    }
+    scene.attributes["mlflow.spanType"] = "EMBEDDING"
+    for fact in ("request.input", "response.id"):
+        assert scene.applies(fact, "mlflow")
+        assert not scene.applies(fact, "otel")
+    for fact in ("request.model", "response.model", "usage.input_tokens", "response.dimensions"):
+        assert scene.applies(fact, "otel")
