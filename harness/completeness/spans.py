@@ -245,7 +245,7 @@ class _Finder:
         if len(members) == 1 and len(models) == 1:
             self._choose(members[0], models[0])
             return
-        enclosing = {number: [span for span in models if _fits(span, self.subjects[number])] for number in members}
+        enclosing = self._enclosing(members, models)
         # A model span around another one is a wrapper: the inner one made the request, whoever's that is.
         leaves = {span.span_id for span in self.tree.innermost(models)}
         fitting = {number: [one for one in spans if one.span_id in leaves] for number, spans in enclosing.items()}
@@ -368,6 +368,20 @@ class _Finder:
                 extras[near[0] if near else first[family]] += 1
         return extras
 
+    def _enclosing(self, members: list[int], spans: list[StoredSpan]) -> dict[int, list[StoredSpan]]:
+        """By request the spans that may be its by their times.
+
+        A request that no span fits takes those around its exchange that fit no other request: clocks differ a
+        little, and a span that seems to begin before its call is still the only one there.
+        """
+        fitting = {number: [span for span in spans if _fits(span, self.subjects[number])] for number in members}
+        owned = {span.span_id for found in fitting.values() for span in found}
+        free = [span for span in spans if span.span_id not in owned]
+        return {
+            number: found or [span for span in free if encloses(span, self.subjects[number], first=False)]
+            for number, found in fitting.items()
+        }
+
     def _assign_carriers(self, members: list[int]) -> None:
         """Requests without a model span: the innermost span around the exchange that carries something.
 
@@ -375,9 +389,10 @@ class _Finder:
         the root stands for a trace's only request.
         """
         fitting: dict[int, list[StoredSpan]] = {}
+        around = self._enclosing(members, [span for span in self.tree.spans if span.span_id not in self.taken])
         for number in members:
             subject = self.subjects[number]
-            free = [span for span in self.tree.spans if span.span_id not in self.taken and _fits(span, subject)]
+            free = around[number]
             found = {one.span_id: one for leaf in self.tree.innermost(free) for one in (self._carrying(leaf),) if one}
             if found:
                 fitting[number] = list(found.values())
