@@ -40,10 +40,9 @@ def canonical(value: Any) -> Any:
         return int(value) if math.isfinite(value) and value == int(value) else value
     if isinstance(value, dict):
         return {key: canonical(one) for key, one in value.items() if one is not None}
-    if isinstance(value, tuple) and len(value) == 2 and value[0] == "truth":
-        return value
     if isinstance(value, (list, tuple)):
-        return [canonical(one) for one in value]
+        is_truth = isinstance(value, tuple) and len(value) == 2 and value[0] == "truth"
+        return value if is_truth else [canonical(one) for one in value]
     return value
 
 
@@ -64,7 +63,7 @@ def canonical_content(content: Any) -> Any:
 
 
 def canonical_call(call: Any) -> Any:
-    """A tool call as ``{"id", "type", "name", "arguments"}``, the arguments decoded; a function's type may be left out."""
+    """A tool call as ``{"id", "type", "name", "arguments"}``, the arguments decoded; a function's type goes unsaid."""
     if not isinstance(call, dict):
         return call
     function = call.get("function")

@@ -76,7 +76,8 @@ class Look:
 
     def _index(self, span: StoredSpan) -> TraceIndex:
         if span.span_id not in self._indexes:
-            self._indexes[span.span_id] = index_span(span, self.pieces(span))
+            encoded = self.tree.trace.source == "otlp"
+            self._indexes[span.span_id] = index_span(span, self.pieces(span), encoded=encoded)
         return self._indexes[span.span_id]
 
     @cached_property
@@ -116,6 +117,16 @@ class CallTrace:
     def index(self) -> Searched:
         """Everything in the trace that may be the request's, by value; made when first asked for."""
         return self.look.searched(self.span, self.number)
+
+    @cached_property
+    def stands_for_several(self) -> bool:
+        """Whether several requests without a model span have the same span for lack of one of their own.
+
+        What it says of one of them, or of all together, contradicts none of the others.
+        """
+        found = (one.span for _, one in self.sharers if not one.matched and one.span is not None)
+        ids = [span.span_id for span in found]
+        return not self.found.matched and self.span is not None and ids.count(self.span.span_id) > 1
 
     @property
     def pieces(self) -> tuple[Piece, ...]:
