@@ -98,7 +98,7 @@ def first_token(subject: Subject, value: Any, seen: CallTrace, _shared: Shared) 
 
     The number is one of seconds, unless its key ends in another unit.
     """
-    for span in places.own_spans(seen):
+    for span in seen.look.spans_of(seen.number):
         time = first_content_unix_ns(seen.look.pieces(span))
         if time is not None and places.same_first_chunk(subject, value, time):
             return Hit(time, f"chunk events of span {span.name}", span.span_id)

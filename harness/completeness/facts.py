@@ -367,8 +367,16 @@ _ABOUT_REQUEST: tuple[Fact, ...] = (
     Fact(
         name="request.input",
         group="request",
-        description="the input that the Responses API or the embeddings were asked for",
-        read=lambda subject: subject.wire.input,
+        description="the texts that were to be embedded",
+        read=lambda subject: subject.wire.input if subject.wire.endpoint == "embeddings" else None,
+        mlflow=(attribute(SPAN_INPUTS, "input", equal=_input_equal),),
+        seek=elsewhere.request_input,
+    ),
+    Fact(
+        name="request.items",
+        group="request",
+        description="the input that the Responses API was given",
+        read=lambda subject: subject.wire.input if subject.wire.endpoint == "responses" else None,
         mlflow=(
             attribute(SPAN_INPUTS, "input", equal=_input_equal),
             Place(f"{SPAN_INPUTS}.messages", places.read_response_messages, equal=_input_equal),
@@ -376,7 +384,7 @@ _ABOUT_REQUEST: tuple[Fact, ...] = (
         otel=(
             Place(
                 "gen_ai.input.messages",
-                places.otel_response_input,
+                places.otel_messages("gen_ai.input.messages"),
                 "opt_in",
                 equal=_input_equal,
                 family="model",

@@ -60,9 +60,13 @@ class Look:
 
     def searched(self, first: StoredSpan | None, number: int) -> Searched:
         """Everything in the trace but what belongs to other requests, the judged span first."""
-        spans = [span for span in self.tree.spans if number in self.owners.get(span.span_id, (number,))]
+        spans = self.spans_of(number)
         spans.sort(key=lambda span: span is not first)
         return Searched([*map(self._index, spans), self._trace_level])
+
+    def spans_of(self, number: int) -> list[StoredSpan]:
+        """The spans that may hold something of a request: all but those that belong to others alone."""
+        return [span for span in self.tree.spans if number in self.owners.get(span.span_id, (number,))]
 
     def pieces(self, span: StoredSpan) -> tuple[Piece, ...]:
         """A span's chunk events, read once."""

@@ -133,7 +133,9 @@ def any_attribute(key: str, level: Level | None = None, **options: Any) -> Place
     """An attribute of any span of the trace that is not another request's; of several numbers the greatest."""
 
     def read(_subject: Subject, seen: CallTrace) -> Any:
-        found = [span.attributes[key] for span in own_spans(seen) if span.attributes.get(key) is not None]
+        found = [
+            span.attributes[key] for span in seen.look.spans_of(seen.number) if span.attributes.get(key) is not None
+        ]
         numbers = [one for one in found if isinstance(one, (int, float)) and not isinstance(one, bool)]
         return max(numbers) if numbers else next(iter(found), None)
 
@@ -305,11 +307,6 @@ def read_response_messages(subject: Subject, seen: CallTrace) -> Any:
     return inputs.get("messages") if isinstance(inputs, dict) and subject.wire.endpoint == "responses" else None
 
 
-def otel_response_input(subject: Subject, seen: CallTrace) -> Any:
-    """The messages of ``gen_ai.input.messages`` for the Responses API; embeddings have no such place."""
-    return otel_messages("gen_ai.input.messages")(subject, seen) if subject.wire.endpoint == "responses" else None
-
-
 def same_response_status(subject: Subject, expected: Any, traced: Any) -> bool:
     """Whether finish reasons state how a response ended: by its status, its reason, or in chat completions' words."""
     response = subject.wire.response
@@ -319,7 +316,7 @@ def same_response_status(subject: Subject, expected: Any, traced: Any) -> bool:
         words |= {"tool_calls"} if calls else {"stop"}
     elif response is not None and response.incomplete_reason == "max_output_tokens":
         words.add("length")
-    return isinstance(traced, list) and bool(traced) and all(one in words for one in traced)
+    return isinstance(traced, list) and len(traced) == 1 and traced[0] in words
 
 
 def otel_output(part: Literal["content", "tool_calls"]) -> Callable[[Subject, CallTrace], Any]:
@@ -349,9 +346,17 @@ def read_chunk_time(_subject: Subject, seen: CallTrace) -> Any:
     return first_content_unix_ns(seen.pieces)
 
 
-def read_stream_events(_subject: Subject, seen: CallTrace) -> Any:
-    """How many chunk events the judged span has."""
-    return len(series_of(seen.pieces)) or None
+def read_stream_events(subject: Subject, seen: CallTrace) -> Any:
+    """How many chunk events the judged span has; as text where their number is right by accident alone.
+
+    As many events as there were pieces with content are all of them only if each has content.
+    """
+    pieces = series_of(seen.pieces)
+    count, wire = len(pieces), subject.wire
+    by_accident = count == wire.content_event_count != wire.event_count and count != subject.call.chunk_count
+    if by_accident and any(piece.has_content is False for piece in pieces):
+        return f"{count}, some of them without content"
+    return count or None
 
 
 def same_stream_events(subject: Subject, expected: Any, traced: Any) -> bool:
@@ -648,13 +653,6 @@ def _judged_and_root(subject: Subject, seen: CallTrace) -> list[StoredSpan]:
     spans = [seen.span] if seen.span else []
     alone = not subject.in_company
     return spans if not alone or seen.root is None or seen.root in spans else [*spans, seen.root]
-
-
-def own_spans(seen: CallTrace) -> Iterator[StoredSpan]:
-    """The trace's spans but those of other requests."""
-    for span in seen.trace.spans:
-        if seen.number in seen.look.owners.get(span.span_id, (seen.number,)):
-            yield span
 
 
 def _exceptions(span: StoredSpan) -> Iterator[dict[str, Any]]:

@@ -51,7 +51,14 @@ _BOOKKEEPING = frozenset(
 _OWN_KEYS = ("mlflow.", "harness.")
 """Trace metadata and tags of MLflow (derived from the spans, some of it cut short) and of this project."""
 
-_REQUEST_EVENTS = frozenset({"gen_ai.user.message", "gen_ai.system.message"})
+_EVENT_SIDES: dict[str, Side] = {
+    "gen_ai.user.message": "request",
+    "gen_ai.system.message": "request",
+    "gen_ai.choice": "response",
+    "exception": "response",
+    "gen_ai.client.operation.exception": "response",
+}
+"""Whose words stand in an event; in one of another name it may be anybody's, but pieces of a stream are answers."""
 _FEW_CHUNKS = 8
 """Outputs that are a longer list of pieces of a stream are not read value by value at once."""
 
@@ -310,10 +317,10 @@ def index_span(span: StoredSpan, pieces: Sequence[Piece] = (), *, encoded: bool 
         _add(index, Leaf(span.status_message, key, ((), key), "response", span.span_id))
     streamed = {one.position for one in pieces}
     for position, event in enumerate(span.events):
-        side: Side = "request" if event.name in _REQUEST_EVENTS else "response"
+        side = _EVENT_SIDES.get(event.name, "either")
         path = ((), f"events[{position}] {event.name}")
         leaves = [
-            Leaf(value, name, (path, name), side, span.span_id)
+            Leaf(value, name, (path, name), "response" if position in streamed else side, span.span_id)
             for name, value in event.attributes.items()
             if name not in _BOOKKEEPING
         ]
