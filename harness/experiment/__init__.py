@@ -329,6 +329,8 @@ class _Cell:
             self.progress.stage("completeness", 2 * samples)
             self.not_applicable = self._run_samples(worker)
             if not self.calls:
+                if len(self.not_applicable) < len(self.prompts.samples):
+                    raise CellError("no scenario made a call: there is nothing to hold traces against")
                 self.status, self.reason = "not applicable", self.not_applicable[0].reason
                 return
             worker.ask("drain", timeout_s=self.config.measure.drain_timeout_s)
