@@ -197,6 +197,10 @@ class _Cell:
             if self.config.measure.timing:
                 self._start_timing(setup, folder.path, ending)
             self._completeness_pass(setup, folder.path)
+            if not gateway.alive():
+                # What calls got from a gateway that died says nothing about tracing.
+                self.completeness_done = False
+                gateway.stop()
             if self.status == "not applicable":
                 return
             self._loss_pass(setup, folder.path)
