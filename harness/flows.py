@@ -96,6 +96,11 @@ class Flows:
                 raise WorkerError(
                     f"the scenario {scenario.name!r} failed on sample {sample.id!r}: {type(error).__name__}: {error}"
                 ) from error
+        if run.under_way:
+            raise WorkerError(
+                f"the scenario {scenario.name!r} ended on sample {sample.id!r} while {run.under_way} of its calls "
+                "were under way: it has to wait for them, or cancel them and wait for that"
+            )
         return sorted(run.calls, key=lambda call: CallId.parse(call.call_id).step)
 
     @property
@@ -170,11 +175,13 @@ class _FlowRun:
         self.calls: list[Call] = []
         self.errors: list[BaseException] = []
         self.flow_traced = False
+        self.under_way = 0
         self._flows = flows
         self._parts = parts
         self._scenario = scenario
         self._id = parts.base._replace(repetition=repetition, sample=sample.id)
         self._next_step = 0
+        self._steps: set[int] = set()
         self._lock = threading.Lock()
 
     # The flow
@@ -187,7 +194,11 @@ class _FlowRun:
             return self._scenario.run(self)
 
         with self._attributed(self._id.flow):
-            self._entry(handle)(prompt_text(self.sample))
+            given = self._entry(handle)(prompt_text(self.sample))
+        if inspect.iscoroutine(given) or inspect.isgenerator(given) or inspect.isasyncgen(given):
+            if not inspect.isasyncgen(given):
+                given.close()
+            raise TypeError(f"it returned a {type(given).__name__} that nobody runs: write it as async def and await")
 
     async def handle_async(self) -> None:
         """Run an asynchronous scenario as the application's own coroutine."""
@@ -338,10 +349,21 @@ class _FlowRun:
         metadata = {CALL_ID_METADATA: text, "harness.cell": self._id.cell, "harness.sample": self.sample.id}
         return self._parts.strategy.attribute(metadata)
 
+    def _begun(self, step: int | None) -> int:
+        """The step of a call that begins: the next one, or one of its own that was reserved."""
+        with self._lock:
+            if step is None:
+                step, self._next_step = self._next_step, self._next_step + 1
+            elif step not in range(self._next_step) or step in self._steps:
+                raise ValueError(f"step {step!r} was not reserved for this call: each takes one of app.reserve(...)")
+            self._steps.add(step)
+            self.under_way += 1
+        return step
+
     @contextlib.contextmanager
     def _call(self, operation: str, sample: Sample | None, step: int | None) -> Iterator[_Recording]:
         """Record what happens inside as one call; exceptions pass through."""
-        call_id = str(self._id._replace(step=self.reserve(1)[0] if step is None else step))
+        call_id = str(self._id._replace(step=self._begun(step)))
         recording = _Recording()
         token = CALL_ID.set(call_id)
         error: BaseException | None = None
@@ -363,6 +385,7 @@ class _FlowRun:
             recording.container = None
             with self._lock:
                 self.calls.append(record)
+                self.under_way -= 1
 
     def _record(self, call_id: str, operation: str, sample: Sample, seen: _Seen) -> Call:
         known = self._flows.operations[operation]

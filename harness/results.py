@@ -15,7 +15,7 @@ from harness.records import CellRecord, Loss, Record
 Verdict = Literal["recorded", "elsewhere", "wrong", "missing"]
 Convention = Literal["mlflow", "otel"]
 Level = Literal["required", "conditionally_required", "recommended", "opt_in"]
-Aspect = Literal["outcome", "value", "type", "chunks", "exception", "cancellation"]
+Aspect = Literal["outcome", "value", "type", "chunks", "exception", "cancellation", "requests"]
 
 
 class Judgement(Record):
@@ -69,7 +69,7 @@ class TransparencyFinding(Record):
         call_id: The call under the strategy.
         aspect: What differs.
         place: Where in it, such as ``choices[0].message.content`` or ``chunks[3]``; may be empty.
-        without: What the application got without tracing, as text.
+        without: What the application got (of ``requests``: sent) without tracing, as text.
         with_tracing: What it got with the strategy, as text.
         trace_id: The call's trace, if it has one.
     """

@@ -174,15 +174,18 @@ def join_cell(records: CellRecords) -> Join:
 
     Raises:
         UnattributedError: If an exchange carries no call id, or one that is none.
-        CellError: If a call went well and yet reached no wire, or a call's own id is none.
+        CellError: If a call went well and yet reached no wire in either arm, or a call's own id is none.
     """
     ids = {call.call_id: _id_of(call) for call in records.calls}
     known = {call_id for call_id, parsed in ids.items() if parsed.phase == "completeness"}
     calls = tuple(one for one in records.calls if one.call_id in known and ids[one.call_id].arm == "strategy")
     exchanges, stray = _exchanges_by_call(records.exchanges, known)
     notes = [f"{stray} exchange(s) carry the id of no call and were not judged"] if stray else []
+    sent = {ids[one] for one in exchanges if one in ids}
     for call in calls:
-        if call.outcome == "ok" and call.call_id not in exchanges:
+        plain = ids[call.call_id]._replace(arm="baseline")
+        # One that sends its request without tracing was kept from it by the strategy: a finding, no hole.
+        if call.outcome == "ok" and call.call_id not in exchanges and plain not in sent:
             raise CellError(f"call {call.call_id!r} went well, but the gateway saw no exchange of it")
     wires = {call.call_id: observe_call(exchanges.get(call.call_id, ())) for call in calls}
     stored = [trace for trace in records.traces if trace.source == "store"]

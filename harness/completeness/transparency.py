@@ -5,6 +5,11 @@ without tracing. Outcomes, types and exceptions are compared always, values and 
 endpoint answers both arms alike: as a rule (``CellRecord.compares_values``), and in this call, by what
 the exchanges show (requests that run at once may reach a simulator in another order).
 
+What was sent is compared like a value: a tracer that bends a request, or makes one of its own, changes what
+the application asks for and pays for. Calls that ran at once may also end in another order, where the
+exchanges show that; and a stream that is handed on only after its last event is no stream any more, whatever
+its chunks.
+
 Two things differ between processes without anybody's fault and are masked before values are called
 different: UUIDs that did not come over the wire (LangChain and LangGraph make such ids for runs and
 messages), and addresses in the ``repr`` of what is no data. A UUID that an exchange of the call shows
@@ -14,7 +19,7 @@ is compared like any other text.
 from __future__ import annotations
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
@@ -30,6 +35,9 @@ if TYPE_CHECKING:
 
 MAX_TEXT_CHARS = 500
 """Longer texts are cut in findings; the records hold them whole."""
+
+HELD_BACK_NS = 200_000_000
+"""A stream that lasts shorter on the wire says nothing about when its chunks are handed on: the machine may be busy."""
 
 _UUID = re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b", re.IGNORECASE)
 _ADDRESS = re.compile(r"\bat 0x[0-9a-f]+")
@@ -75,12 +83,22 @@ def compare_arms(records: CellRecords, trace_ids: Mapping[str, str]) -> Comparis
             first = traced[min(traced)]
             numbers = f"{len(plain)} call(s)", f"{len(traced)} call(s)"
             differences.append((first, _Difference("outcome", "calls of the flow", *numbers)))
+        swapped = _swapped(plain, traced, exchanges)
+        same_so_far = True
         for step in sorted(traced.keys() & plain.keys()):
             compared += 1
             mask = _Mask(exchanges, traced[step].call_id, plain[step].call_id)
-            ids = plain[step].call_id, traced[step].call_id
-            values = records.cell.compares_values and _answered_alike(*(exchanges.get(one, []) for one in ids))
-            seen = _differences(plain[step], traced[step], mask, values=values)
+            sent, sent_traced = (exchanges.get(one.call_id, []) for one in (plain[step], traced[step]))
+            values = records.cell.compares_values and _answered_alike(sent, sent_traced)
+            seen = [] if step in swapped else list(_differences(plain[step], traced[step], mask, values=values))
+            if records.cell.compares_values and same_so_far and plain[step].outcome == traced[step].outcome:
+                alone = not (_overlaps(step, plain) or _overlaps(step, traced))
+                seen += _request_difference(plain[step], sent, sent_traced, mask, count=alone)
+            if _is_held_back(traced[step], sent_traced) and not _is_held_back(plain[step], sent):
+                whens = "before the stream's last event", "after the stream's last event"
+                seen.append(_Difference("chunks", "time of the first chunk", *whens))
+            # A later turn holds what came before: another request is then no further difference.
+            same_so_far = same_so_far and values and not seen
             differences += [(traced[step], one) for one in seen]
         found += [_finding(call, one, trace_ids.get(call.call_id)) for call, one in differences]
     return Comparison(tuple(found), compared)
@@ -233,6 +251,70 @@ def _finding(call: Call, found: _Difference, trace_id: str | None) -> Transparen
         without=without,
         with_tracing=given,
         trace_id=trace_id,
+    )
+
+
+def _request_difference(
+    call: Call, plain: list[Exchange], traced: list[Exchange], mask: _Mask, *, count: bool
+) -> Iterator[_Difference]:
+    """Another request than without tracing, or, where they can be counted, another number of them."""
+    if not (plain and traced) and call.outcome in ("left", "cancelled"):
+        return  # chance decides whether it was still sent
+    one, other = ({(each.path, each.request_digest): each for each in sent} for sent in (plain, traced))
+    only = [[each for key, each in mine.items() if key not in its] for mine, its in ((one, other), (other, one))]
+    for before, after in zip(*only, strict=False):
+        bodies = [_decoded(mask(each.request_body or "")) for each in (before, after)]
+        if before.path != after.path:
+            yield _Difference("requests", "path", before.path, after.path)
+            return
+        if found := _place(*bodies):
+            yield _Difference("requests", *found)
+            return
+    differ = len(one) != len(other) or (count and len(plain) != len(traced))
+    if differ and call.outcome != "cancelled":
+        yield _Difference("requests", "number of requests", str(len(plain)), str(len(traced)))
+
+
+def _is_held_back(call: Call, exchanges: list[Exchange]) -> bool:
+    """Whether the application got its first chunk only after the wire's last one, of a stream that took its time."""
+    chunks = next((one.chunks for one in reversed(exchanges) if one.chunks), None)
+    if call.first_chunk_ns is None or chunks is None or chunks[-1].sent_ns - chunks[0].sent_ns < HELD_BACK_NS:
+        return False
+    return call.first_chunk_ns >= chunks[-1].sent_ns
+
+
+def _swapped(plain: dict[int, Call], traced: dict[int, Call], exchanges: Mapping[str, list[Exchange]]) -> set[int]:
+    """Steps of calls that ran at once and ended otherwise because they were answered in another order.
+
+    The exchanges have to show that: a call that was cancelled in one arm got a whole answer in the other; calls
+    that went well and failed have changed places, and so have their answers.
+    """
+
+    def answered(call: Call) -> list[str]:
+        return sorted(f"{one.status} {one.completed}" for one in exchanges.get(call.call_id, ()))
+
+    differ = {
+        step
+        for step in plain.keys() & traced.keys()
+        if plain[step].outcome != traced[step].outcome and _overlaps(step, plain) and _overlaps(step, traced)
+    }
+    raced, placed = set(), set()
+    for step in differ:
+        by_outcome = {one.outcome: one for one in (plain[step], traced[step])}
+        if by_outcome.keys() == {"ok", "cancelled"}:
+            if "200 True" in answered(by_outcome["ok"]):
+                raced.add(step)
+        elif answered(plain[step]) != answered(traced[step]):
+            placed.add(step)
+    ends = [Counter((calls[step].outcome, calls[step].error_type) for step in placed) for calls in (plain, traced)]
+    return raced | (placed if ends[0] == ends[1] else set())
+
+
+def _overlaps(step: int, calls: dict[int, Call]) -> bool:
+    """Whether a call ran at the same time as another of its flow."""
+    call = calls[step]
+    return any(
+        one.start_ns < call.end_ns and call.start_ns < one.end_ns for other, one in calls.items() if other != step
     )
 
 

@@ -197,6 +197,10 @@ class _Cell:
             if self.config.measure.timing:
                 self._start_timing(setup, folder.path, ending)
             self._completeness_pass(setup, folder.path)
+            if not gateway.alive():
+                # What calls got from a gateway that died says nothing about tracing.
+                self.completeness_done = False
+                gateway.stop()
             if self.status == "not applicable":
                 return
             self._loss_pass(setup, folder.path)
@@ -329,6 +333,8 @@ class _Cell:
             self.progress.stage("completeness", 2 * samples)
             self.not_applicable = self._run_samples(worker)
             if not self.calls:
+                if len(self.not_applicable) < len(self.prompts.samples):
+                    raise CellError("no scenario made a call: there is nothing to hold traces against")
                 self.status, self.reason = "not applicable", self.not_applicable[0].reason
                 return
             worker.ask("drain", timeout_s=self.config.measure.drain_timeout_s)

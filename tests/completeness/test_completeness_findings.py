@@ -10,7 +10,7 @@ import pytest
 
 from harness.completeness import judge_cell
 from harness.completeness.known import KNOWN, KNOWN_LOSSES
-from harness.records import Call, Loss, Observation
+from harness.records import Call, Chunk, Loss, Observation
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -259,6 +259,93 @@ def test_an_id_from_the_wire_is_not_masked(make_scene: MakeScene) -> None:
         one.call["observed"] = Observation(value=json.dumps({"id": value}))
     scene.more = [baseline]
     assert [one.place for one in scene.judge().transparency] == ["id"]
+
+
+def _with_baseline(scene: Scene, baseline: Scene) -> Scene:
+    """Both arms of one call, the exchanges of each under its own id."""
+    baseline.call["call_id"] = scene.call["call_id"].replace("/strategy/", "/baseline/")
+    for one in baseline.exchanges:
+        one["call_id"] = baseline.call["call_id"]
+    baseline.traces = []
+    scene.more = [*scene.more, baseline]
+    return scene
+
+
+def test_a_request_that_tracing_changed_is_found(make_scene: MakeScene) -> None:
+    """What the application sends is its own: a parameter that the tracer adds is named with its place."""
+    scene, baseline = make_scene(), make_scene()
+    body = json.dumps({**scene.request, "user": "tracer"})
+    scene.exchanges[0] |= {"request_body": body, "request_digest": "another"}
+    found = _with_baseline(scene, baseline).judge().transparency
+    assert [(one.aspect, one.place, one.without, one.with_tracing) for one in found] == [
+        ("requests", "user", None, "tracer")
+    ]
+
+
+def test_the_order_of_keys_is_no_other_request(make_scene: MakeScene) -> None:
+    """Another text of the same JSON data asks for the same."""
+    scene, baseline = make_scene(), make_scene()
+    body = json.dumps(dict(reversed(scene.request.items())))
+    scene.exchanges[0] |= {"request_body": body, "request_digest": "another"}
+    assert _with_baseline(scene, baseline).judge().transparency == ()
+
+
+def test_a_request_that_tracing_repeated_is_found(make_scene: MakeScene, parts: type[Parts]) -> None:
+    """A call that is made twice behind the application's back is paid for twice."""
+    scene, baseline = make_scene(), make_scene()
+    scene.exchanges = [parts.exchange(scene, number=n, begin_ms=5 + 45 * n, length_ms=40) for n in range(2)]
+    found = _with_baseline(scene, baseline).judge().transparency
+    assert [(one.aspect, one.place, one.without, one.with_tracing) for one in found] == [
+        ("requests", "number of requests", "1", "2")
+    ]
+
+
+@pytest.mark.parametrize(("chunk_ms", "held"), [(100, True), (2, False)])
+def test_a_stream_that_is_held_back_is_found(make_scene: MakeScene, chunk_ms: int, *, held: bool) -> None:
+    """All chunks at the end are no stream; where the wire took no time for them, nothing is said."""
+    scene, baseline = make_scene(stream=True), make_scene(stream=True)
+    for one in (scene, baseline):
+        chunks = one.exchanges[0]["chunks"]
+        begin = chunks[0].sent_ns
+        times = [begin + n * chunk_ms * 1_000_000 for n in range(len(chunks))]
+        one.exchanges[0] |= {
+            "chunks": tuple(Chunk(sent_ns=at, data=each.data) for at, each in zip(times, chunks, strict=True)),
+            "last_byte_ns": times[-1],
+        }
+        one.call["end_ns"] = times[-1] + 10_000_000
+        late = one is scene
+        one.call["first_chunk_ns"] = times[-1] + 5_000_000 if late else begin + 1_000_000
+    found = _with_baseline(scene, baseline).judge().transparency
+    assert [(one.aspect, one.place) for one in found] == ([("chunks", "time of the first chunk")] if held else [])
+
+
+@pytest.mark.parametrize(
+    ("outcome", "answered", "found"),
+    [("cancelled", 0, []), ("cancelled", 1, ["cancellation"]), ("error", 0, []), ("error", 1, ["outcome", "outcome"])],
+)
+def test_calls_at_once_may_change_places(make_scene: MakeScene, outcome: str, answered: int, found: list[str]) -> None:
+    """Of calls that ran at once the first answered wins, whichever that is; an error has to be the wire's."""
+
+    def pair(arm: str, winner: int, answered: int) -> list[Scene]:
+        made = [make_scene() for _ in range(2)]
+        for step, one in enumerate(made):
+            call_id = f"cell/completeness/0/{arm}/0/s1/{step}"
+            one.call |= {"call_id": call_id} | ({} if step == winner else {"outcome": outcome, "error_type": "C"})
+            one.exchanges[0] |= {"call_id": call_id, "completed": step == answered}
+            one.traces = []
+        return made
+
+    first, *others = pair("strategy", 0, answered) + pair("baseline", 1, 1)
+    first.more = others
+    assert [one.aspect for one in first.judge().transparency] == found
+
+
+def test_a_call_that_tracing_kept_from_the_wire_is_found(make_scene: MakeScene) -> None:
+    """An answer that the tracer gave itself is a finding, where the same call without tracing was sent."""
+    scene, baseline = make_scene(), make_scene()
+    scene.exchanges = []
+    found = _with_baseline(scene, baseline).judge().transparency
+    assert [(one.aspect, one.without, one.with_tracing) for one in found] == [("requests", "1", "0")]
 
 
 def test_without_a_baseline_nothing_is_compared(make_scene: MakeScene) -> None:

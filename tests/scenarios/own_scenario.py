@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import asyncio
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from harness.scenarios import Application
@@ -23,3 +24,22 @@ def broken(app: Application) -> str:
 def unheard_of(app: Application) -> str:
     """Asks for what no SDK has."""
     return app.text("telepathy", app.call("telepathy"))
+
+
+async def left_behind(app: Application) -> None:
+    """Starts a call and does not wait for it."""
+    task = asyncio.create_task(app.call_async())
+    await asyncio.sleep(0.02)
+    assert not task.done()
+
+
+def never_awaited(app: Application) -> Any:
+    """Forgets to await: nothing is sent."""
+    return app.call_async()
+
+
+def same_step(app: Application) -> None:
+    """Gives two calls one step."""
+    step = app.reserve(1)[0]
+    app.call(step=step)
+    app.call(step=step)

@@ -55,6 +55,9 @@ SAMPLES = (
     sample(f"{OWN}:twice", expected="Yes"),
     sample(f"{OWN}:broken", expected="Yes"),
     sample(f"{OWN}:unheard_of"),
+    sample(f"{OWN}:left_behind", script=(ScriptedAnswer(delay_ms=300),)),
+    sample(f"{OWN}:never_awaited"),
+    sample(f"{OWN}:same_step", expected="Yes"),
 )
 
 
@@ -192,6 +195,19 @@ def test_a_scenario_from_a_file_runs(ran: Ran) -> None:
 def test_a_mistake_in_a_scenario_is_not_a_finding(ran: Ran) -> None:
     """What a scenario gets wrong by itself fails the cell with its name, and is never counted as a call's error."""
     assert "failed on sample 'broken': KeyError: 'forgotten'" in str(ran.failures["broken"])
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("left_behind", "ended on sample 'left_behind' while 1 of its calls"),
+        ("never_awaited", "TypeError: it returned a coroutine that nobody runs"),
+        ("same_step", "ValueError: step 0 was not reserved for this call"),
+    ],
+)
+def test_a_scenario_whose_calls_cannot_be_recorded_is_refused(ran: Ran, name: str, said: str) -> None:
+    """A call that nobody waits for, that never began, or that shares its id would be missing without a word."""
+    assert said in str(ran.failures[name])
 
 
 def test_what_a_provider_cannot_do_is_not_applicable(ran: Ran) -> None:
