@@ -276,7 +276,7 @@ class _Finder:
         """Of the assignments that the times allow, the one that agrees best; ties go by the order of starts."""
         spans = {span.span_id: span for found in ambiguous.values() for span in found}
         columns = [span for span in self.tree.spans if span.span_id in spans and span.span_id not in self.taken]
-        rows = sorted(ambiguous, key=lambda number: (self.subjects[number].wire.received_unix_ns or 0, number))
+        rows = sorted(ambiguous, key=self._order)
         texts = [(_texts(span, SPAN_INPUTS), _texts(span, SPAN_OUTPUTS)) for span in columns]
         worth = np.zeros((len(rows), len(columns)))
         for row, number in enumerate(rows):
@@ -290,6 +290,11 @@ class _Finder:
         for row_index, column_index in zip(*linear_sum_assignment(worth, maximize=True), strict=True):
             if worth[row_index, column_index] > 0:
                 self._choose(rows[row_index], columns[column_index])
+
+    def _order(self, number: int) -> tuple[int, int, int]:
+        """The order in which requests were begun; calls at once by their starts, for requests may overtake others."""
+        subject = self.subjects[number]
+        return (subject.call.start_unix_ns, subject.wire.received_unix_ns or 0, number)
 
     def _choose_nearest(self, left: list[int], models: list[StoredSpan]) -> None:
         """Requests that no model span encloses get the model spans left over, by the nearest start.

@@ -236,6 +236,7 @@ _FIXED = (
             at("gen_ai.output.messages", "*", "finish_reason"),
             at(OUTPUTS, "output", "*", "status"),
             in_chunks("response", "status"),
+            in_chunks("response", "output", "*", "status"),
             in_chunks("item", "status"),
         ),
         key="response_status",
