@@ -73,6 +73,11 @@ def _judge(records: CellRecords) -> CompletenessResult:
             found = tuple(one for case in cases for one in judge_case(case))
             judgements += found
             tally.add(others.witness(call, cases, found))
+    half = [trace.trace_id for trace in join.orphaned if not trace.metadata]
+    if half:
+        notes.append(
+            f"{len(half)} trace(s) are half written, without the metadata that would tie them to a call: {', '.join(half)}"
+        )
     if expects and sampled:
         notes.append(
             f"traces are sampled ({records.cell.expected_share:.0%} of them): {len(expected)} of {len(join.units)} "

@@ -331,6 +331,7 @@ class _Cell:
                 self.status, self.reason = "not applicable", self.not_applicable[0].reason
                 return
             self.progress.stage("completeness", 2 * samples)
+            begun_unix_ns = time.time_ns()
             self.not_applicable = self._run_samples(worker)
             if not self.calls:
                 if len(self.not_applicable) < len(self.prompts.samples):
@@ -341,7 +342,7 @@ class _Cell:
             worker.finish()
             self._run_samples(untraced, [one.sample_id for one in self.not_applicable])
             untraced.finish()
-        self.traces = self.store.read_traces(WORKER_NAME.format(cell=self.cell_id))
+        self.traces = self.store.read_traces(WORKER_NAME.format(cell=self.cell_id), begun_unix_ns, time.time_ns())
         if self.collector is not None:
             known = {trace.trace_id: trace.call_id for trace in self.traces if trace.call_id is not None}
             self.traces += tuple(stored_traces(self.collector.spans(), known))

@@ -48,6 +48,7 @@ STARTED_TAG = "harness.started_unix_ns"
 ENDED_TAG = "harness.ended_unix_ns"
 RECORDS_FOLDER = "records"
 DIFFERENCES_FILE = "differences.json"
+SOURCE_KEY = "mlflow.source.name"
 _LINKED_AT_ONCE = 100
 
 Ending = Literal["FINISHED", "FAILED", "KILLED"]
@@ -143,11 +144,21 @@ class Store:
 
     # Traces
 
-    def read_traces(self, source_name: str) -> tuple[StoredTrace, ...]:
-        """All traces that one worker process left, tied to a call or not, oldest first."""
-        found = search(
-            self.client, [self.experiment_id], f"metadata.`mlflow.source.name` = '{source_name}'", include_spans=True
-        )
+    def read_traces(self, source_name: str, begun_unix_ns: int, ended_unix_ns: int) -> tuple[StoredTrace, ...]:
+        """All traces that one worker process left, tied to a call or not, oldest first.
+
+        Args:
+            source_name: What MLflow wrote as the traces' source.
+            begun_unix_ns: When the process began its calls.
+            ended_unix_ns: When it had ended them. Traces of that time that have no source at all are half written:
+                MLflow writes their metadata last. They are taken for this process's.
+        """
+        window = f"timestamp_ms >= {begun_unix_ns // 1_000_000} AND timestamp_ms <= {ended_unix_ns // 1_000_000 + 1}"
+        found = [
+            trace
+            for trace in search(self.client, [self.experiment_id], window, include_spans=True)
+            if trace.info.trace_metadata.get(SOURCE_KEY) in (None, source_name)
+        ]
         read = (with_attachments(stored_trace(trace), self._attachments_of(trace)) for trace in found)
         return tuple(sorted(read, key=first_start))
 
