@@ -9,7 +9,6 @@ from pydantic import Field, field_validator
 
 from harness.records import Record
 
-
 MAX_DELAY_MS = 600_000.0
 """No client waits longer by default; more would only keep the simulator from ending."""
 
