@@ -159,7 +159,7 @@ class _Seen(NamedTuple):
     start_unix_ns: int
     start_ns: int
     end_ns: int
-    first_chunk_ns: int | None
+    chunk_ns: tuple[int, ...]
     value: Any
     chunks: list[Any] | None
     container: Any
@@ -408,7 +408,8 @@ class _FlowRun:
             start_unix_ns=seen.start_unix_ns,
             start_ns=seen.start_ns,
             end_ns=seen.end_ns,
-            first_chunk_ns=seen.first_chunk_ns,
+            first_chunk_ns=seen.chunk_ns[0] if seen.chunk_ns else None,
+            chunk_ns=seen.chunk_ns,
             chunk_count=None if seen.chunks is None else len(seen.chunks),
             outcome=seen.outcome,
             prompt=prompt_text(sample),
@@ -431,7 +432,7 @@ class _Recording:
         self._chunks: list[Any] | None = None
         self._left = False
         self._start_unix_ns = self._start_ns = self._end_ns = 0
-        self._first_chunk_ns: int | None = None
+        self._chunk_ns: list[int] = []
 
     def start(self) -> None:
         self._start_unix_ns = time.time_ns()
@@ -445,8 +446,7 @@ class _Recording:
         return self._chunks
 
     def add(self, chunk: Any) -> None:
-        if self._first_chunk_ns is None:
-            self._first_chunk_ns = time.perf_counter_ns()
+        self._chunk_ns.append(time.perf_counter_ns())
         if self._chunks is not None:
             self._chunks.append(chunk)
 
@@ -458,7 +458,7 @@ class _Recording:
             self._start_unix_ns,
             self._start_ns,
             self._end_ns,
-            self._first_chunk_ns,
+            tuple(self._chunk_ns),
             self.value,
             self._chunks,
             self.container,

@@ -201,6 +201,7 @@ class Call(Record):
         start_ns: Before the SDK was called.
         end_ns: After its value was complete (a stream: exhausted, or left) or it raised.
         first_chunk_ns: When the first chunk of a stream reached the application.
+        chunk_ns: When each chunk of a stream reached the application; empty in older records.
         chunk_count: Chunks that the application got; ``None`` for a single answer.
         outcome: How it ended: with a value, with an exception, a stream that the application left
             (or never read), a call that it cancelled or gave up on.
@@ -225,6 +226,7 @@ class Call(Record):
     start_ns: int
     end_ns: int
     first_chunk_ns: int | None = None
+    chunk_ns: tuple[int, ...] = ()
     chunk_count: int | None = None
     outcome: Outcome
     prompt: str = ""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
@@ -17,6 +19,7 @@ CHUNK_WORDS = ("token", "chunk")
 """What the names of such events have in common: MLflow's ``mlflow.chunk.item.N`` (OpenAI flavour and
 decorated generators), LangChain's ``new_token``, and what people write themselves (``first_token``)."""
 
+_NUMBER = re.compile(r"\d+")
 _CHUNK_VALUE = "mlflow.chunk.value"
 _TOKEN = "token"  # noqa: S105 - an attribute of an event, not a secret
 _LANGCHAIN_CHUNK = "chunk"
@@ -68,6 +71,17 @@ def pieces_of(span: StoredSpan) -> tuple[Piece, ...]:
     ]
     found.sort(key=lambda one: one.event.time_unix_ns)
     return tuple(found)
+
+
+def series_of(pieces: Sequence[Piece]) -> tuple[Piece, ...]:
+    """The events that stand for the pieces one by one: those that carry a piece, and those of one name with others.
+
+    An event alone of its name that carries nothing (``first_token``) marks a moment, and promises no others.
+    """
+    if all(one.value is not None for one in pieces):
+        return tuple(pieces)
+    alike = Counter(_NUMBER.sub("", one.event.name) for one in pieces)
+    return tuple(one for one in pieces if one.value is not None or alike[_NUMBER.sub("", one.event.name)] > 1)
 
 
 def first_content_unix_ns(pieces: Sequence[Piece]) -> int | None:

@@ -30,7 +30,7 @@ _MESSAGE_ROLES = {"human": "user", "ai": "assistant", "AIMessageChunk": "assista
 def canonical(value: Any) -> Any:
     """One form for all values that state the same; plain ``==`` then compares them.
 
-    Truth values become tuples, because Python holds ``True`` equal to 1.
+    Truth values become tuples, because Python holds ``True`` equal to 1. What has this form already keeps it.
     """
     if isinstance(value, str) or value is None:
         return value
@@ -41,7 +41,8 @@ def canonical(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: canonical(one) for key, one in value.items() if one is not None}
     if isinstance(value, (list, tuple)):
-        return [canonical(one) for one in value]
+        is_truth = isinstance(value, tuple) and len(value) == 2 and value[0] == "truth"
+        return value if is_truth else [canonical(one) for one in value]
     return value
 
 
@@ -62,13 +63,22 @@ def canonical_content(content: Any) -> Any:
 
 
 def canonical_call(call: Any) -> Any:
-    """A tool call as ``{"id", "name", "arguments"}``, the arguments decoded."""
+    """A tool call as ``{"id", "type", "name", "arguments"}``, the arguments decoded; a function's type goes unsaid."""
     if not isinstance(call, dict):
         return call
     function = call.get("function")
     function = function if isinstance(function, dict) else call
     arguments = function.get("arguments", function.get("args"))
-    return canonical({"id": call.get("id"), "name": function.get("name"), "arguments": decoded(arguments)})
+    kind = call.get("type")
+    return canonical(
+        {
+            "id": call.get("id"),
+            # LangChain's name for it, the Responses API's, and OpenTelemetry's.
+            "type": None if kind in ("function", "tool_call", "function_call") else kind,
+            "name": function.get("name"),
+            "arguments": decoded(arguments),
+        }
+    )
 
 
 def canonical_calls(calls: Any) -> Any:
@@ -206,9 +216,13 @@ def _one_text(value: Any) -> Any:
 def same_instructions(expected: Any, traced: Any) -> bool:
     """Whether OpenTelemetry's system instructions, a list of parts, state a text."""
     traced = decoded(traced)
-    if isinstance(traced, list) and traced and all(isinstance(part, dict) for part in traced):
+    if isinstance(traced, list) and traced and all(_is_text_part(part) for part in traced):
         traced = "".join(str(part.get("content", "")) for part in traced)
     return same_value(expected, traced)
+
+
+def _is_text_part(part: Any) -> bool:
+    return isinstance(part, dict) and part.get("type") == "text"
 
 
 def from_responses_input(items: Any) -> list[Any] | None:

@@ -94,8 +94,11 @@ _FIRST_TOKEN_KEYS = ("timetofirsttoken", "timetofirstchunk", "ttft", "ttfc", "fi
 
 
 def first_token(subject: Subject, value: Any, seen: CallTrace, _shared: Shared) -> Hit | None:
-    """Chunk events of any span, then a number under a telling key (seconds unless its key ends in a unit)."""
-    for span in seen.look.tree.spans:
+    """Chunk events of any span but another request's, then a number under a telling key.
+
+    The number is one of seconds, unless its key ends in another unit.
+    """
+    for span in seen.look.spans_of(seen.number):
         time = first_content_unix_ns(seen.look.pieces(span))
         if time is not None and places.same_first_chunk(subject, value, time):
             return Hit(time, f"chunk events of span {span.name}", span.span_id)

@@ -19,7 +19,8 @@ Sources of OpenTelemetry's places: Semantic Conventions v1.41.1, ``docs/gen-ai/g
 ``docs/gen-ai/openai.md`` (which makes the requested model ``Required`` where the general page says
 ``Conditionally Required``; the general level is used here), for exception events
 ``docs/gen-ai/gen-ai-exceptions.md`` and ``docs/exceptions/exceptions-spans.md``, and for status code
-and resends ``docs/http/http-spans.md`` (on any span of the trace). The former ``gen_ai.system`` is no
+and resends ``docs/http/http-spans.md`` (on any span of the trace). Spans of embeddings have neither input messages
+nor a response id there. The former ``gen_ai.system`` is no
 place of this version. Structure facts are MLflow's alone.
 
 A fact is of a request, of a call or of a whole trace (``Fact.scope``). Those of a call stand under its first
@@ -42,13 +43,16 @@ Decisions about what applies:
 - a call that was left or cancelled before anything was sent has nothing to record, and needs no trace;
 - in a trace of several requests each has to have a span of its own that ended as the request did
   (``trace.request_status``) and encloses its exchanges; the root tells of all of them and proves nothing for one;
+- requests that have no span of their own are judged by one that they share, such as an agent's: what it holds for one
+  of them is recorded, and what else stands there is said of another or of all together, so it is not ``wrong``;
 - ``trace.flow`` applies where the strategy put a span around a flow: the call's spans have to be inside and under it;
 - ``trace.token_usage`` is the sum over the wire's requests, embeddings included, each once. Records that carry none
   of MLflow's metadata are judged by what its aggregation (``mlflow/tracing/utils``: an ancestor's counts hide those
   below it) gives for the stored spans, if they have any. ``trace.cost`` applies where the trace states a cost: it has
   to be the sum of what the requests' own spans state;
-- ``response.chunks`` applies where a span has chunk events: it has to have all of them (as the wire counts its
-  events, those with content, or the application its chunks). OpenTelemetry's SDK keeps 128 events of a span;
+- ``response.chunks`` applies where a span has chunk events that stand for the pieces one by one (a lone mark such
+  as ``first_token`` does not): it has to have all of them (as the wire counts its events, those with content, or
+  the application its chunks). OpenTelemetry's SDK keeps 128 events of a span;
 - an answer of the Responses API that failed or is incomplete went well as a call: its status is a fact of its own;
 - that the answer was to be streamed applies to streams, and to others where a trace says that they were.
 
@@ -70,8 +74,8 @@ Decisions about MLflow's places:
   pieces of the stream in such events can be read (``mlflow.chunk.value`` of ``mlflow/openai/autolog.py`` and
   ``mlflow/tracing/fluent.py``, ``token`` and ``chunk`` of ``langchain_tracer.py``), of the first whose piece
   has content. It has to lie from 5 ms before to 50 ms after the wire's first content, by this project's own
-  choice (``places.FIRST_CHUNK_LATE_NS``), or 25 ms later than the application's first chunk was late; no later
-  event counts.
+  choice (``places.FIRST_CHUNK_LATE_NS``), or 25 ms later than it was late for the application; no later event
+  counts.
 - ``max_completion_tokens`` may stand in the inputs as ``max_tokens``, the only name that MLflow's exporter to
   OpenTelemetry reads (``mlflow/tracing/export/genai_semconv/converter.py``), and Mistral's ``random_seed`` as
   ``seed``, OpenAI's name for it and the one in OpenTelemetry's; the value has to be the same. A name that is
@@ -85,6 +89,7 @@ from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
 from harness.completeness import compare, elsewhere, places, proofs
+from harness.completeness.chunks import series_of
 from harness.completeness.places import TOKEN_USAGE, Place, answer_place, any_attribute, attribute, plainly
 from harness.completeness.search import Wanted, names
 from harness.completeness.spans import SPAN_INPUTS, SPAN_OUTPUTS
@@ -98,13 +103,16 @@ if TYPE_CHECKING:
     from harness.completeness.spans import Subject
     from harness.results import Convention
 
-FACTS_VERSION = 2
+FACTS_VERSION = 3
 """Raised whenever a row's reading, places or comparison change.
 
 1. first version.
 2. facts of embeddings and of the Responses API; several requests a call and several calls a trace; token counts and
    cost of the whole trace; chunk events; partial answers; witnesses, of which ``invocation_params.stream`` makes
    ``request.stream`` wrong where LangChain says that it did not stream.
+3. a lone mark of the first token promises no other chunk events; a span that several requests share contradicts none
+   of them; the first token may be as late as it was for the application; OpenTelemetry has no input messages and no
+   response id of embeddings.
 """
 
 Group = Literal["request", "response", "usage", "stream", "error", "structure"]
@@ -145,8 +153,8 @@ class Fact:
 
     @cached_property
     def picks(self) -> bool:
-        """Whether some of its places do not hold every value."""
-        return any(one.applies is not None for one in self.mlflow + self.otel)
+        """Whether some of its places are not for every request, or not for every value."""
+        return any(one.picks for one in self.mlflow + self.otel)
 
     def value(self, subject: Subject, seen: CallTrace | None) -> Any:
         """What the wire proves; ``None`` where the fact does not apply."""
@@ -359,8 +367,16 @@ _ABOUT_REQUEST: tuple[Fact, ...] = (
     Fact(
         name="request.input",
         group="request",
-        description="the input that the Responses API or the embeddings were asked for",
-        read=lambda subject: subject.wire.input,
+        description="the texts that were to be embedded",
+        read=lambda subject: subject.wire.input if subject.wire.endpoint == "embeddings" else None,
+        mlflow=(attribute(SPAN_INPUTS, "input", equal=_input_equal),),
+        seek=elsewhere.request_input,
+    ),
+    Fact(
+        name="request.items",
+        group="request",
+        description="the input that the Responses API was given",
+        read=lambda subject: subject.wire.input if subject.wire.endpoint == "responses" else None,
         mlflow=(
             attribute(SPAN_INPUTS, "input", equal=_input_equal),
             Place(f"{SPAN_INPUTS}.messages", places.read_response_messages, equal=_input_equal),
@@ -368,9 +384,10 @@ _ABOUT_REQUEST: tuple[Fact, ...] = (
         otel=(
             Place(
                 "gen_ai.input.messages",
-                places.otel_response_input,
+                places.otel_messages("gen_ai.input.messages"),
                 "opt_in",
                 equal=_input_equal,
+                family="model",
             ),
         ),
         seek=elsewhere.request_input,
@@ -428,7 +445,7 @@ _ABOUT_REST: tuple[Fact, ...] = (
         description="the provider's id of the answer",
         read=proofs.of_answer(lambda response: response.response_id, proofs.began),
         mlflow=(answer_place("id"),),
-        otel=(attribute("gen_ai.response.id", level="recommended"),),
+        otel=(attribute("gen_ai.response.id", level="recommended", family="model"),),
         seek=elsewhere.by_value("id", "response_id", "completion_id", side="response", own=True),
     ),
     Fact(
@@ -588,7 +605,7 @@ _ABOUT_REST: tuple[Fact, ...] = (
         group="stream",
         description="an event for each piece of the stream",
         read=lambda _subject: None,
-        read_seen=lambda subject, seen: proofs.stream_events(subject) if seen.pieces else None,
+        read_seen=lambda subject, seen: proofs.stream_events(subject) if series_of(seen.pieces) else None,
         mlflow=(Place("chunk events of the model span", places.read_stream_events, equal=places.same_stream_events),),
     ),
     Fact(

@@ -60,9 +60,13 @@ class Look:
 
     def searched(self, first: StoredSpan | None, number: int) -> Searched:
         """Everything in the trace but what belongs to other requests, the judged span first."""
-        spans = [span for span in self.tree.spans if number in self.owners.get(span.span_id, (number,))]
+        spans = self.spans_of(number)
         spans.sort(key=lambda span: span is not first)
         return Searched([*map(self._index, spans), self._trace_level])
+
+    def spans_of(self, number: int) -> list[StoredSpan]:
+        """The spans that may hold something of a request: all but those that belong to others alone."""
+        return [span for span in self.tree.spans if number in self.owners.get(span.span_id, (number,))]
 
     def pieces(self, span: StoredSpan) -> tuple[Piece, ...]:
         """A span's chunk events, read once."""
@@ -72,7 +76,8 @@ class Look:
 
     def _index(self, span: StoredSpan) -> TraceIndex:
         if span.span_id not in self._indexes:
-            self._indexes[span.span_id] = index_span(span, self.pieces(span))
+            encoded = self.tree.trace.source == "otlp"
+            self._indexes[span.span_id] = index_span(span, self.pieces(span), encoded=encoded)
         return self._indexes[span.span_id]
 
     @cached_property
@@ -112,6 +117,16 @@ class CallTrace:
     def index(self) -> Searched:
         """Everything in the trace that may be the request's, by value; made when first asked for."""
         return self.look.searched(self.span, self.number)
+
+    @cached_property
+    def stands_for_several(self) -> bool:
+        """Whether several requests without a model span have the same span for lack of one of their own.
+
+        What it says of one of them, or of all together, contradicts none of the others.
+        """
+        found = (one.span for _, one in self.sharers if not one.matched and one.span is not None)
+        ids = [span.span_id for span in found]
+        return not self.found.matched and self.span is not None and ids.count(self.span.span_id) > 1
 
     @property
     def pieces(self) -> tuple[Piece, ...]:

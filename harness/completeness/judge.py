@@ -39,7 +39,7 @@ def judge_case(case: Case) -> list[Judgement]:
         for fact, value in proven:
             places = fact.places(convention)
             if fact.picks:
-                places = tuple(one for one in places if one.applies is None or one.applies(value))
+                places = tuple(one for one in places if one.is_for(case.subject, value))
             if places:
                 judgements.append(_judge(view, fact, value, places, shared))
     return judgements
@@ -98,6 +98,8 @@ def _look(view: _View, fact: Fact, value: Any, places: tuple[Place, ...], shared
         if traced is None:
             continue
         if not place.equal(subject, place.expect(value), traced):
+            if seen.stands_for_several and fact.group != "structure":
+                continue
             return _Finding("wrong", traced, place.name, place.level, span_id)
         if right is None and not place.witness:
             right = _Finding("recorded", traced, place.name, place.level, span_id)

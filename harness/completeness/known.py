@@ -486,7 +486,7 @@ KNOWN: tuple[Known, ...] = (
     ),
     Known(
         "mistral_wait_for_returns_none",
-        "asyncio.wait_for around a traced Mistral call returns None instead of raising TimeoutError",
+        "A traced Mistral call that is cancelled, as asyncio.wait_for does, returns None instead of raising",
         _direct("mistral", _gave_up),
         _not_raised,
     ),

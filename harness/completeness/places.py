@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from harness.completeness import compare, proofs
-from harness.completeness.chunks import first_content_unix_ns
+from harness.completeness.chunks import first_content_unix_ns, has_content, series_of
 from harness.completeness.embeddings import dimensions
 from harness.completeness.search import calls_of, choices_of, contents_of, output_items_of, refusals_of
 from harness.completeness.spans import (
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from harness.completeness.join import CallTrace
     from harness.completeness.spans import Subject
-    from harness.records import StoredSpan
+    from harness.records import Call, StoredSpan
     from harness.results import Level
 
 MODEL_SLOT = "mlflow.llm.model"
@@ -45,9 +45,9 @@ COUNTED_ONCE = "each request counted once"
 
 FIRST_CHUNK_LATE_NS = 50_000_000
 """50 ms. The application sees a chunk some time after the gateway sent it: it has to be scheduled,
-the SDK parses it, and the tracer then takes the time. On a loaded machine it takes longer, and the
-application's own reading for the stream's first chunk says how much; half of this is then added to
-that. An event cannot be early by more than ``TIME_TOLERANCE_NS``."""
+the SDK parses it (and builds its types when it sees the first), and the tracer then takes the time. On a
+loaded machine it takes longer, and the application's own reading for the first chunk with content says how
+much; half of this is then added to that. An event cannot be early by more than ``TIME_TOLERANCE_NS``."""
 
 _EXCEPTION_EVENTS = frozenset({"exception", "gen_ai.client.operation.exception"})
 _STATUS_IN_TEXT = re.compile(
@@ -77,6 +77,7 @@ class Place:
         equal: Whether what stands there states the expected value.
         expect: The expected value in the form that this place asks for.
         applies: Whether a value belongs in this place at all; ``None`` if every value does.
+        family: The kind of request whose spans have this place, ``model`` or ``embedding``; ``None`` if all have.
         witness: Whether the place is read by tools, but is not where the fact belongs: what stands there
             records nothing, and another value there contradicts.
     """
@@ -87,7 +88,17 @@ class Place:
     equal: Callable[[Subject, Any, Any], bool] = _same
     expect: Callable[[Any], Any] = _as_it_is
     applies: Callable[[Any], bool] | None = None
+    family: str | None = None
     witness: bool = False
+
+    @property
+    def picks(self) -> bool:
+        """Whether it is no place of some requests, or of some values."""
+        return self.applies is not None or self.family is not None
+
+    def is_for(self, subject: Subject, value: Any) -> bool:
+        """Whether a request's value belongs in this place."""
+        return (self.family in (None, subject.family)) and (self.applies is None or self.applies(value))
 
 
 def plainly(test: Callable[[Any, Any], bool]) -> Callable[[Subject, Any, Any], bool]:
@@ -122,7 +133,9 @@ def any_attribute(key: str, level: Level | None = None, **options: Any) -> Place
     """An attribute of any span of the trace that is not another request's; of several numbers the greatest."""
 
     def read(_subject: Subject, seen: CallTrace) -> Any:
-        found = [span.attributes[key] for span in _own_spans(seen) if span.attributes.get(key) is not None]
+        found = [
+            span.attributes[key] for span in seen.look.spans_of(seen.number) if span.attributes.get(key) is not None
+        ]
         numbers = [one for one in found if isinstance(one, (int, float)) and not isinstance(one, bool)]
         return max(numbers) if numbers else next(iter(found), None)
 
@@ -263,7 +276,7 @@ def otel_messages(key: str) -> Callable[[Subject, CallTrace], Any]:
 
     def read(_subject: Subject, seen: CallTrace) -> Any:
         value = seen.span.attributes.get(key) if seen.span else None
-        return compare.from_otel_messages(value) or value
+        return compare.from_otel_messages(value) or (None if compare.decoded(value) == [] else value)
 
     return read
 
@@ -294,11 +307,6 @@ def read_response_messages(subject: Subject, seen: CallTrace) -> Any:
     return inputs.get("messages") if isinstance(inputs, dict) and subject.wire.endpoint == "responses" else None
 
 
-def otel_response_input(subject: Subject, seen: CallTrace) -> Any:
-    """The messages of ``gen_ai.input.messages`` for the Responses API; embeddings have no such place."""
-    return otel_messages("gen_ai.input.messages")(subject, seen) if subject.wire.endpoint == "responses" else None
-
-
 def same_response_status(subject: Subject, expected: Any, traced: Any) -> bool:
     """Whether finish reasons state how a response ended: by its status, its reason, or in chat completions' words."""
     response = subject.wire.response
@@ -308,7 +316,7 @@ def same_response_status(subject: Subject, expected: Any, traced: Any) -> bool:
         words |= {"tool_calls"} if calls else {"stop"}
     elif response is not None and response.incomplete_reason == "max_output_tokens":
         words.add("length")
-    return isinstance(traced, list) and bool(traced) and all(one in words for one in traced)
+    return isinstance(traced, list) and len(traced) == 1 and traced[0] in words
 
 
 def otel_output(part: Literal["content", "tool_calls"]) -> Callable[[Subject, CallTrace], Any]:
@@ -338,9 +346,17 @@ def read_chunk_time(_subject: Subject, seen: CallTrace) -> Any:
     return first_content_unix_ns(seen.pieces)
 
 
-def read_stream_events(_subject: Subject, seen: CallTrace) -> Any:
-    """How many chunk events the judged span has."""
-    return len(seen.pieces) or None
+def read_stream_events(subject: Subject, seen: CallTrace) -> Any:
+    """How many chunk events the judged span has; as text where their number is right by accident alone.
+
+    As many events as there were pieces with content are all of them only if each has content.
+    """
+    pieces = series_of(seen.pieces)
+    count, wire = len(pieces), subject.wire
+    by_accident = count == wire.content_event_count != wire.event_count and count != subject.call.chunk_count
+    if by_accident and any(piece.has_content is False for piece in pieces):
+        return f"{count}, some of them without content"
+    return count or None
 
 
 def same_stream_events(subject: Subject, expected: Any, traced: Any) -> bool:
@@ -354,12 +370,27 @@ def same_first_chunk(subject: Subject, expected: Any, traced: Any) -> bool:
 
 
 def _late_ns(subject: Subject) -> int:
-    """How late the first content may be seen, given how long the stream's first event took to the application."""
-    call, sent = subject.call, subject.wire.first_chunk_unix_ns
-    if call.first_chunk_ns is None or sent is None or len(subject.requests) > 1:
+    """How late the first content may be seen, given how long it took to the application.
+
+    Where the record does not say that, the stream's first event tells.
+    """
+    call, wire = subject.call, subject.wire
+    reached = _first_content_reached_ns(call)
+    sent = wire.first_chunk_unix_ns if reached is None else wire.first_content_unix_ns
+    reached = call.first_chunk_ns if reached is None else reached
+    if reached is None or sent is None or len(subject.requests) > 1:
         return FIRST_CHUNK_LATE_NS
-    took_ns = call.start_unix_ns + (call.first_chunk_ns - call.start_ns) - sent
+    took_ns = call.start_unix_ns + (reached - call.start_ns) - sent
     return max(FIRST_CHUNK_LATE_NS, took_ns + FIRST_CHUNK_LATE_NS // 2)
+
+
+def _first_content_reached_ns(call: Call) -> int | None:
+    """When the first chunk with content reached the application; ``None`` if the record does not say."""
+    chunks = call.observed.chunks if call.observed else None
+    if not chunks or len(chunks) != len(call.chunk_ns):
+        return None
+    seen = (reached for text, reached in zip(chunks, call.chunk_ns, strict=True) if has_content(compare.decoded(text)))
+    return next(seen, None)
 
 
 def same_first_chunk_s(subject: Subject, expected: Any, traced: Any) -> bool:
@@ -622,13 +653,6 @@ def _judged_and_root(subject: Subject, seen: CallTrace) -> list[StoredSpan]:
     spans = [seen.span] if seen.span else []
     alone = not subject.in_company
     return spans if not alone or seen.root is None or seen.root in spans else [*spans, seen.root]
-
-
-def _own_spans(seen: CallTrace) -> Iterator[StoredSpan]:
-    """The trace's spans but those of other requests."""
-    for span in seen.trace.spans:
-        if seen.number in seen.look.owners.get(span.span_id, (seen.number,)):
-            yield span
 
 
 def _exceptions(span: StoredSpan) -> Iterator[dict[str, Any]]:

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+import orjson
+
 from harness.completeness import compare, responses
 from harness.completeness.chat import merge_chunks
 from harness.completeness.chunks import is_piece, unwrapped
@@ -49,7 +51,14 @@ _BOOKKEEPING = frozenset(
 _OWN_KEYS = ("mlflow.", "harness.")
 """Trace metadata and tags of MLflow (derived from the spans, some of it cut short) and of this project."""
 
-_REQUEST_EVENTS = frozenset({"gen_ai.user.message", "gen_ai.system.message"})
+_EVENT_SIDES: dict[str, Side] = {
+    "gen_ai.user.message": "request",
+    "gen_ai.system.message": "request",
+    "gen_ai.choice": "response",
+    "exception": "response",
+    "gen_ai.client.operation.exception": "response",
+}
+"""Whose words stand in an event; in one of another name it may be anybody's, but pieces of a stream are answers."""
 _FEW_CHUNKS = 8
 """Outputs that are a longer list of pieces of a stream are not read value by value at once."""
 
@@ -287,21 +296,31 @@ class Searched:
         return (stream for index in self.indexes for stream in index.chunks)
 
 
-def index_span(span: StoredSpan, pieces: Sequence[Piece] = ()) -> TraceIndex:
-    """Index a span's attributes, its status message and its events; ``pieces`` are its chunk events."""
+def index_span(span: StoredSpan, pieces: Sequence[Piece] = (), *, encoded: bool = False) -> TraceIndex:
+    """Index a span's attributes, its status message and its events.
+
+    Args:
+        span: The span.
+        pieces: Its chunk events.
+        encoded: Whether attributes of MLflow's stand as JSON text, as MLflow sends them over OTLP: ``true``, ``3``
+            and ``"gpt"`` with its quotation marks then state what they hold.
+    """
     index = TraceIndex()
     for name, value in span.attributes.items():
         if name not in _BOOKKEEPING:
-            _add_attribute(index, Leaf(value, name, ((), name), _side(name), span.span_id))
+            leaf = Leaf(value, name, ((), name), _side(name), span.span_id)
+            _add_attribute(index, leaf)
+            if encoded and (scalar := _scalar_in(value)) is not None:
+                _add(index, leaf._replace(value=scalar))
     if span.status_message:
         key = "status_message"
         _add(index, Leaf(span.status_message, key, ((), key), "response", span.span_id))
     streamed = {one.position for one in pieces}
     for position, event in enumerate(span.events):
-        side: Side = "request" if event.name in _REQUEST_EVENTS else "response"
+        side = _EVENT_SIDES.get(event.name, "either")
         path = ((), f"events[{position}] {event.name}")
         leaves = [
-            Leaf(value, name, (path, name), side, span.span_id)
+            Leaf(value, name, (path, name), "response" if position in streamed else side, span.span_id)
             for name, value in event.attributes.items()
             if name not in _BOOKKEEPING
         ]
@@ -326,6 +345,15 @@ def _add_attribute(index: TraceIndex, leaf: Leaf) -> None:
             index.streamed += [leaf._replace(value=one, path=(path, number)) for number, one in enumerate(value)]
             return
     _add(index, leaf)
+
+
+def _scalar_in(value: Any) -> Any:
+    """The text, number or truth value that a text holds as JSON; ``None`` if it holds none."""
+    try:
+        inner = orjson.loads(value) if isinstance(value, str) else None
+    except ValueError:
+        return None
+    return inner if isinstance(inner, (str, int, float)) else None
 
 
 def index_trace_level(trace: StoredTrace) -> TraceIndex:

@@ -177,23 +177,24 @@ def call_end_unix_ns(call: Call) -> int:
     return call.start_unix_ns + (call.end_ns - call.start_ns)
 
 
-def encloses(span: StoredSpan, subject: Subject, *, first: bool = True) -> bool:
+def encloses(span: StoredSpan, subject: Subject, *, first: bool = True, tolerance_ns: int = TIME_TOLERANCE_NS) -> bool:
     """Whether a span's times enclose the wire's, within the tolerance.
 
     Args:
         span: Any span.
         subject: The request.
         first: From the first exchange's request on, instead of the last exchange's.
+        tolerance_ns: By how much the clocks may differ.
     """
     wire = subject.wire
     begin = wire.first_received_unix_ns if first else wire.received_unix_ns
     end = end_bound_ns(subject)
-    if begin is None or span.start_unix_ns > begin + TIME_TOLERANCE_NS:
+    if begin is None or span.start_unix_ns > begin + tolerance_ns:
         return False
     if span.end_unix_ns is None:
         return False
     # Without a last byte the request's own time has to lie inside: a span that was over before is another's.
-    return span.end_unix_ns >= (begin if end is None else max(begin, end)) - TIME_TOLERANCE_NS
+    return span.end_unix_ns >= (begin if end is None else max(begin, end)) - tolerance_ns
 
 
 def find_spans(tree: Tree, subjects: Sequence[Subject], notes: list[str]) -> list[Found]:
@@ -245,7 +246,7 @@ class _Finder:
         if len(members) == 1 and len(models) == 1:
             self._choose(members[0], models[0])
             return
-        enclosing = {number: [span for span in models if _fits(span, self.subjects[number])] for number in members}
+        enclosing = self._enclosing(members, models)
         # A model span around another one is a wrapper: the inner one made the request, whoever's that is.
         leaves = {span.span_id for span in self.tree.innermost(models)}
         fitting = {number: [one for one in spans if one.span_id in leaves] for number, spans in enclosing.items()}
@@ -275,7 +276,7 @@ class _Finder:
         """Of the assignments that the times allow, the one that agrees best; ties go by the order of starts."""
         spans = {span.span_id: span for found in ambiguous.values() for span in found}
         columns = [span for span in self.tree.spans if span.span_id in spans and span.span_id not in self.taken]
-        rows = sorted(ambiguous, key=lambda number: (self.subjects[number].wire.received_unix_ns or 0, number))
+        rows = sorted(ambiguous, key=self._order)
         texts = [(_texts(span, SPAN_INPUTS), _texts(span, SPAN_OUTPUTS)) for span in columns]
         worth = np.zeros((len(rows), len(columns)))
         for row, number in enumerate(rows):
@@ -289,6 +290,11 @@ class _Finder:
         for row_index, column_index in zip(*linear_sum_assignment(worth, maximize=True), strict=True):
             if worth[row_index, column_index] > 0:
                 self._choose(rows[row_index], columns[column_index])
+
+    def _order(self, number: int) -> tuple[int, int, int]:
+        """The order in which requests were begun; calls at once by their starts, for requests may overtake others."""
+        subject = self.subjects[number]
+        return (subject.call.start_unix_ns, subject.wire.received_unix_ns or 0, number)
 
     def _choose_nearest(self, left: list[int], models: list[StoredSpan]) -> None:
         """Requests that no model span encloses get the model spans left over, by the nearest start.
@@ -368,6 +374,26 @@ class _Finder:
                 extras[near[0] if near else first[family]] += 1
         return extras
 
+    def _enclosing(self, members: list[int], spans: list[StoredSpan]) -> dict[int, list[StoredSpan]]:
+        """By request the spans that may be its by their times, those that fit best.
+
+        Clocks differ a little, so a span may seem to begin before its call, or to end before the last byte. A
+        request takes such a one only where none fits better, and none that fits another request better.
+        """
+        fitting: dict[int, list[StoredSpan]] = {number: [] for number in members}
+        for tolerance_ns, anybodys in ((0, False), (0, True), (TIME_TOLERANCE_NS, False), (TIME_TOLERANCE_NS, True)):
+            owned = {span.span_id for found in fitting.values() for span in found}
+            free = [span for span in spans if span.span_id not in owned]
+            for number in [number for number, found in fitting.items() if not found]:
+                subject = self.subjects[number]
+                fitting[number] = [
+                    span
+                    for span in free
+                    if (anybodys or _begins_with_call(span, subject))
+                    and encloses(span, subject, first=False, tolerance_ns=tolerance_ns)
+                ]
+        return fitting
+
     def _assign_carriers(self, members: list[int]) -> None:
         """Requests without a model span: the innermost span around the exchange that carries something.
 
@@ -375,9 +401,10 @@ class _Finder:
         the root stands for a trace's only request.
         """
         fitting: dict[int, list[StoredSpan]] = {}
+        around = self._enclosing(members, [span for span in self.tree.spans if span.span_id not in self.taken])
         for number in members:
             subject = self.subjects[number]
-            free = [span for span in self.tree.spans if span.span_id not in self.taken and _fits(span, subject)]
+            free = around[number]
             found = {one.span_id: one for leaf in self.tree.innermost(free) for one in (self._carrying(leaf),) if one}
             if found:
                 fitting[number] = list(found.values())
@@ -401,15 +428,13 @@ class _Finder:
         return next((one for one in (leaf, *self.tree.above(leaf)) if _carries(one)), self.tree.root)
 
 
-def _fits(span: StoredSpan, subject: Subject) -> bool:
-    """Whether a span may be a request's by its times.
+def _begins_with_call(span: StoredSpan, subject: Subject) -> bool:
+    """Whether a span began no earlier than its call.
 
     Of calls that share a trace each runs in the process that makes the spans, so its span cannot have begun
     before it: that tells calls apart that ran at once.
     """
-    if len(subject.flow) > 1 and span.start_unix_ns < subject.call.start_unix_ns - SAME_CLOCK_NS:
-        return False
-    return encloses(span, subject, first=False)
+    return len(subject.flow) < 2 or span.start_unix_ns >= subject.call.start_unix_ns - SAME_CLOCK_NS
 
 
 def _forced(fitting: dict[int, list[StoredSpan]]) -> dict[int, StoredSpan]:

@@ -156,7 +156,8 @@ _FIXED = (
     Row("request.operation", (), (at("gen_ai.operation.name"),), key="operation_name"),
     Row("request.provider", (), (at("gen_ai.provider.name"),), (at("mlflow.llm.provider"),), key="model_provider"),
     Row("request.messages", (at(INPUTS, "messages"),), (at("gen_ai.input.messages"),), key="messages"),
-    Row("request.input", (at(INPUTS, "input"),), (at("gen_ai.input.messages"),), key="input"),
+    Row("request.input", (at(INPUTS, "input"),), (), key="input"),
+    Row("request.items", (at(INPUTS, "input"),), (at("gen_ai.input.messages"),), key="input"),
     Row(
         "request.instructions",
         (at(INPUTS, "instructions"),),
@@ -235,6 +236,7 @@ _FIXED = (
             at("gen_ai.output.messages", "*", "finish_reason"),
             at(OUTPUTS, "output", "*", "status"),
             in_chunks("response", "status"),
+            in_chunks("response", "output", "*", "status"),
             in_chunks("item", "status"),
         ),
         key="response_status",
