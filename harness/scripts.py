@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from harness.records import Record
+
+MAX_DELAY_MS = 600_000.0
+"""No client waits longer by default; more would only keep the simulator from ending."""
+
+_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_HEADER_VALUE = re.compile(r"(?:[\x21-\x7e](?:[\x20-\x7e\t]*[\x21-\x7e])?)?")
 
 
 class ScriptedCall(Record):
@@ -24,10 +31,10 @@ class ScriptedCall(Record):
 class ScriptedUsage(Record):
     """Token counts to report in place of those that the simulator counts; ``None`` leaves a count as it is."""
 
-    input_tokens: int | None = None
-    output_tokens: int | None = None
-    cached_tokens: int | None = None
-    reasoning_tokens: int | None = None
+    input_tokens: int | None = Field(default=None, ge=0)
+    output_tokens: int | None = Field(default=None, ge=0)
+    cached_tokens: int | None = Field(default=None, ge=0)
+    reasoning_tokens: int | None = Field(default=None, ge=0)
 
 
 class ScriptedAnswer(Record):
@@ -73,9 +80,18 @@ class ScriptedAnswer(Record):
     usage: ScriptedUsage | None = None
     omit_usage: bool = False
     tokens: int | None = Field(default=None, ge=1, le=100_000)
-    delay_ms: float = Field(default=0.0, ge=0.0)
-    chunk_delay_ms: float = Field(default=0.0, ge=0.0)
+    delay_ms: float = Field(default=0.0, ge=0.0, le=MAX_DELAY_MS)
+    chunk_delay_ms: float = Field(default=0.0, ge=0.0, le=MAX_DELAY_MS)
     cut_after: int | None = Field(default=None, ge=0)
     error_after: int | None = Field(default=None, ge=0)
     malformed: bool = False
     response_status: Literal["failed", "incomplete"] | None = None
+
+    @field_validator("headers")
+    @classmethod
+    def _sendable(cls, headers: dict[str, str]) -> dict[str, str]:
+        """HTTP has no way to send other names and values."""
+        for name, value in headers.items():
+            if not _HEADER_NAME.fullmatch(name) or not _HEADER_VALUE.fullmatch(value):
+                raise ValueError(f"{name!r}: {value!r} cannot be sent as an HTTP header")
+        return headers

@@ -700,3 +700,21 @@ def test_large_sets_are_read_in_order(tmp_path: Path) -> None:
     path = tmp_path / "many.jsonl"
     path.write_text("".join(f'{{"id": "s{index}", "prompt": "x"}}\n' for index in range(10_000)), encoding="utf-8")
     assert [sample.id for sample in load_prompts(path).samples] == [f"s{index}" for index in range(10_000)]
+
+
+@pytest.mark.parametrize(
+    ("entry", "said"),
+    [
+        ({"delay_ms": 1e300}, "script[0].delay_ms: input should be less than or equal to 600000"),
+        ({"usage": {"input_tokens": -5}}, "script[0].usage.input_tokens: input should be greater than or equal to 0"),
+        ({"headers": {"a b": "c"}}, "'a b': 'c' cannot be sent as an HTTP header"),
+        ({"headers": {"a": "b\r\nc: d"}}, "cannot be sent as an HTTP header"),
+    ],
+)
+def test_a_script_that_nobody_could_answer_by_is_refused(tmp_path: Path, entry: dict[str, Any], said: str) -> None:
+    """Endless waits, counts below zero and headers that break HTTP are bad input, with their place."""
+    path = tmp_path / "own.jsonl"
+    path.write_text(json.dumps({"id": "a", "prompt": "x", "script": [entry]}) + "\n", encoding="utf-8")
+    with pytest.raises(InputError) as refused:
+        load_prompts(path)
+    assert said in str(refused.value)

@@ -200,10 +200,10 @@ class _Cell:
             if not gateway.alive():
                 # What calls got from a gateway that died says nothing about tracing.
                 self.completeness_done = False
-                gateway.stop()
+                gateway.check_alive()
             if self.status == "not applicable":
                 return
-            self._loss_pass(setup, folder.path)
+            self._loss_pass(setup, folder.path, gateway)
             if self.timing is not None:
                 self.timing.run(self._precise_enough)
         if self.trouble is not None:
@@ -372,7 +372,7 @@ class _Cell:
             self.progress.step()
         return tuple(map(NotApplicable.model_validate, answer["not_applicable"]))
 
-    def _loss_pass(self, setup: WorkerSetup, folder: Path) -> None:
+    def _loss_pass(self, setup: WorkerSetup, folder: Path, gateway: Gateway) -> None:
         measure = self.config.measure
         if not measure.losses:
             return
@@ -381,7 +381,7 @@ class _Cell:
             return
         plan = LossPlan(setup, measure, self._template(folder), folder, self._hidden())
         with LossPass(plan, self.progress) as self.losses:
-            self.losses.run()
+            self.losses.run(gateway.check_alive)
 
     def _precise_enough(self) -> bool:
         result = analyse(self.records(), self.config.measure)

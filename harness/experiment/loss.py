@@ -15,7 +15,7 @@ from harness.records import CallId, Loss, ProcessEnding
 from harness.tracking import TEMPLATE_EXPERIMENT, read_own_traces
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
     from types import TracebackType
 
@@ -80,8 +80,12 @@ class LossPass:
         while self._attempts:
             self._attempts.popitem()[1].close()
 
-    def run(self) -> None:
-        """Try every ending of the plan; ``burst`` stands last among them and has the machine to itself."""
+    def run(self, check: Callable[[], None] = lambda: None) -> None:
+        """Try every ending of the plan; ``burst`` stands last among them and has the machine to itself.
+
+        Args:
+            check: Called after each ending; what it raises ends the pass, and that ending does not count.
+        """
         endings: list[ProcessEnding] = self.plan.measure.losses
         for place, ending in enumerate(endings):
             for near in endings[place : place + AT_ONCE]:
@@ -89,7 +93,9 @@ class LossPass:
                     self._attempts[near] = _Attempt(self.plan, near)
             self.progress.stage(f"loss: {ending}")
             attempt = self._attempts[ending]
-            self.losses.append(attempt.run())
+            loss = attempt.run()
+            check()
+            self.losses.append(loss)
             self.answered += attempt.answered
             self._attempts.pop(ending).close()
 

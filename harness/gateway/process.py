@@ -92,6 +92,17 @@ class Gateway:
         """Whether the process runs."""
         return self._process.poll() is None
 
+    def check_alive(self) -> None:
+        """See that the process runs.
+
+        Raises:
+            GatewayError: If it has died.
+        """
+        if not self.alive():
+            raise GatewayError(
+                f"the gateway had ended with status {self._process.returncode} before it was told to{_tail(self._log)}"
+            )
+
     def stop(self) -> None:
         """Let open answers finish, have all records written, and wait for the end.
 
@@ -110,10 +121,7 @@ class Gateway:
             _close(self._process, self._log)
 
     def _end(self) -> None:
-        if not self.alive():
-            raise GatewayError(
-                f"the gateway had ended with status {self._process.returncode} before it was told to{_tail(self._log)}"
-            )
+        self.check_alive()
         _pipe(self._process.stdin).close()
         try:
             status = self._process.wait(self._stop_timeout_s)

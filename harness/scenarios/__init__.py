@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 __all__ = ["SCENARIOS", "Application", "Scenario", "check_scenarios", "scenario_of"]
 
 
+MAX_WAIT_S = 600
+
+
 @dataclass(frozen=True)
 class Scenario:
     """One way of calling an SDK.
@@ -154,6 +157,18 @@ def check_scenarios(prompts: PromptSet) -> None:
                 raise ConfigError(f"{place}: the scenario {scenario.name!r} has no options, but got {option!r}")
             if option not in scenario.options:
                 raise unknown_option("option", option, f"{place} for the scenario {scenario.name!r}", scenario.options)
+            _check_option(scenario.options[option], sample.options[option], f"{place}: options.{option}")
+
+
+def _check_option(default: Any, value: Any, place: str) -> None:
+    """Refuse a value that is not of the kind of the option's default: a count, a time, or else a text."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if isinstance(default, int) and not (isinstance(value, int) and number and value >= 1):
+        raise ConfigError(f"{place} is {value!r}, it must be a whole number from 1")
+    if isinstance(default, float) and not (number and 0 < value <= MAX_WAIT_S):
+        raise ConfigError(f"{place} is {value!r}, it must be a number of seconds, more than 0 and at most {MAX_WAIT_S}")
+    if default is None and not (isinstance(value, str) and value):
+        raise ConfigError(f"{place} is {value!r}, it must be a text")
 
 
 def _own(target: str) -> Scenario:

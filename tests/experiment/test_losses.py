@@ -14,6 +14,7 @@ import pytest
 
 from harness.config import PROCESS_ENDINGS, ExportConfig, MeasureConfig
 from harness.endings import SYS_EXIT_STATUS, _wait_for
+from harness.errors import GatewayError
 from harness.experiment.loss import LossPass, LossPlan, count, plain_samples
 from harness.experiment.progress import Silent
 from harness.gateway.process import Gateway
@@ -138,6 +139,19 @@ def test_without_tracing_nothing_is_expected_and_nothing_stored(run: Run) -> Non
     for loss in run("none", *PROCESS_ENDINGS).values():
         assert (loss.expected_traces, loss.stored_traces, loss.complete_traces, loss.untied_traces) == (0, 0, 0, 0)
         assert loss.exit_status is not None
+
+
+def test_an_ending_that_the_check_refuses_does_not_count(plan: Callable[..., LossPlan]) -> None:
+    """Where the gateway died the pass ends, and what was counted against a dead gateway is left out."""
+
+    def check() -> None:
+        raise GatewayError("it died")
+
+    with LossPass(plan("none", "normal", "sys.exit"), Silent()) as losses:
+        with pytest.raises(GatewayError, match="it died"):
+            losses.run(check)
+        assert losses.losses == []
+    assert not children()
 
 
 def test_an_orderly_end_loses_none(run: Run) -> None:

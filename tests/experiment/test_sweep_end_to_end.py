@@ -501,6 +501,24 @@ def test_killing_the_parent_leaves_nothing(moment: str, tmp_path: Path, temporar
     assert "RUNNING" not in states.values()
 
 
+def test_a_gateway_that_dies_is_no_finding_about_tracing(tmp_path: Path) -> None:
+    """The cell fails with the reason, and nothing is judged of what the dead gateway refused."""
+    late = {"prompt": "Say one.", "script": [{"delay_ms": 1500}]}
+    own = tmp_path / "own.jsonl"
+    own.write_text("".join(json.dumps({"id": f"s{number}", **late}) + "\n" for number in range(2)), encoding="utf-8")
+    process = command_line(tmp_path, "tracing=none", f"prompts.path={own}", "measure.timing=false")
+    wait_for_line(process, "completeness")
+    commands = {pid: Path(f"/proc/{pid}/cmdline").read_bytes() for pid in descendants(process.pid)}
+    (gateway,) = (pid for pid, command in commands.items() if b"harness.gateway" in command)
+    # In the second half the arm without tracing is at work.
+    time.sleep(4.5)
+    os.kill(gateway, signal.SIGKILL)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 1, out + err
+    assert "the gateway had ended with status -9" in out
+    assert "changed" not in out
+
+
 def test_ctrl_c_keeps_what_was_measured(tmp_path: Path, temporary: Path) -> None:
     """SIGINT in the timing pass ends with the cell's records, a report, and nothing left running."""
     process = command_line(

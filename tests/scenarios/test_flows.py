@@ -230,6 +230,13 @@ def test_every_scenario_has_a_sample_in_the_traffic_set() -> None:
             "unknown option 'afer' in sample 'a' for the scenario 'stream_left'; the options are: after",
         ),
         ({"scenario": "chat", "options": {"after": 2}}, "sample 'a': the scenario 'chat' has no options, but got 'aft"),
+        (
+            {"scenario": "gather", "options": {"calls": "many"}},
+            "sample 'a': options.calls is 'many', it must be a whole number from 1",
+        ),
+        ({"scenario": "threads", "options": {"calls": 0}}, "options.calls is 0, it must be a whole number from 1"),
+        ({"scenario": "cancel", "options": {"after_s": -1}}, "options.after_s is -1, it must be a number of seconds"),
+        ({"scenario": "embeddings", "options": {"model": 3}}, "options.model is 3, it must be a text"),
         ({"scenario": "nowhere.py:f"}, "sample 'a': scenario='nowhere.py:f': there is no file"),
     ],
 )
