@@ -73,10 +73,11 @@ def _judge(records: CellRecords) -> CompletenessResult:
             found = tuple(one for case in cases for one in judge_case(case))
             judgements += found
             tally.add(others.witness(call, cases, found))
-    half = [trace.trace_id for trace in join.orphaned if not trace.metadata]
+    half = [trace.trace_id for trace in join.orphaned if expects and not trace.metadata]
     if half:
+        ids = ", ".join(half)
         notes.append(
-            f"{len(half)} trace(s) are half written, without the metadata that would tie them to a call: {', '.join(half)}"
+            f"{len(half)} trace(s) are half written, without the metadata that would tie them to a call: {ids}"
         )
     if expects and sampled:
         notes.append(
