@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SETS = ("chat", "short", "stream")
+TRAFFIC = "traffic"
+"""The set of all shapes: it is about how is asked, not about what."""
 COMMON_PARAMETERS = {"temperature", "top_p", "max_tokens", "stop", "seed", "presence_penalty", "frequency_penalty"}
 README = (data_folder("datasets") / "README.md").read_text(encoding="utf-8")
 
@@ -52,9 +54,17 @@ def fenced(language: str) -> str:
     return str(block)
 
 
-def test_the_sets_are_the_three_that_are_documented() -> None:
+def test_the_sets_are_those_that_are_documented() -> None:
     """No set is missing and none is undocumented."""
-    assert builtin_names() == SETS
+    assert builtin_names() == (*SETS, TRAFFIC)
+    assert f"`{TRAFFIC}`" in README
+
+
+def test_the_traffic_set_says_how_many_samples_it_has() -> None:
+    """The README's count of the set of all shapes is counted again, and so are its ids."""
+    found = load_prompts(builtin_path(TRAFFIC)).samples
+    assert f"`{TRAFFIC}` has {len(found)} samples" in README
+    assert len({sample.id for sample in found}) == len(found)
 
 
 def test_there_are_at_least_60_samples(samples: list[Sample]) -> None:

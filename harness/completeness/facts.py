@@ -54,6 +54,8 @@ Decisions about what applies:
   as ``first_token`` does not): it has to have all of them (as the wire counts its events, those with content, or
   the application its chunks). OpenTelemetry's SDK keeps 128 events of a span;
 - an answer of the Responses API that failed or is incomplete went well as a call: its status is a fact of its own;
+- token counts and tool calls apply also where the wire has said all and shows none, and the trace states some: they
+  are invented, and ``wrong``;
 - that the answer was to be streamed applies to streams, and to others where a trace says that they were.
 
 Decisions about MLflow's places:
@@ -112,7 +114,8 @@ FACTS_VERSION = 3
    ``request.stream`` wrong where LangChain says that it did not stream.
 3. a lone mark of the first token promises no other chunk events; a span that several requests share contradicts none
    of them; the first token may be as late as it was for the application; OpenTelemetry has no input messages and no
-   response id of embeddings.
+   response id of embeddings; token counts and tool calls that the wire denies, and model spans that reach out of their
+   call, are wrong; the Responses API's input is ``request.items``.
 """
 
 Group = Literal["request", "response", "usage", "stream", "error", "structure"]
@@ -282,10 +285,23 @@ def _usage_fact(  # noqa: PLR0913 - the columns in which token counts differ
         group="usage",
         description=description,
         read=read,
+        read_seen=_or_nothing(read, *slot),
         mlflow=slot + witnesses,
         otel=(attribute(otel, level="recommended"),) if otel else (),
         seek=elsewhere.by_value(*keys, side="response"),
     )
+
+
+def _or_nothing(read: Callable[[Subject], Any], *stated: Place) -> Callable[[Subject, CallTrace], Any]:
+    """What the wire proves; that it is nothing, where the wire has said all and a place states something."""
+
+    def value(subject: Subject, seen: CallTrace) -> Any:
+        proven = read(subject)
+        if proven is not None or seen.stands_for_several or not proofs.says_all(subject):
+            return proven
+        return proofs.NOTHING if any(place.read(subject, seen) for place in stated) else None
+
+    return value
 
 
 def _structure(
@@ -317,6 +333,8 @@ _tools_equal = plainly(compare.same_tools)
 _input_equal = plainly(compare.same_input)
 _calls_equal = plainly(compare.same_calls)
 _contains = plainly(compare.contains_text)
+
+_CALLS_PLACE = Place(f"{SPAN_OUTPUTS}.choices[].message.tool_calls", places.read_calls, equal=_calls_equal)
 
 _ABOUT_REQUEST: tuple[Fact, ...] = (
     Fact(
@@ -476,7 +494,8 @@ _ABOUT_REST: tuple[Fact, ...] = (
         group="response",
         description="the tool calls in the answer",
         read=proofs.tool_calls,
-        mlflow=(Place(f"{SPAN_OUTPUTS}.choices[].message.tool_calls", places.read_calls, equal=_calls_equal),),
+        read_seen=_or_nothing(proofs.tool_calls, _CALLS_PLACE),
+        mlflow=(_CALLS_PLACE,),
         otel=(Place("gen_ai.output.messages", places.otel_output("tool_calls"), "opt_in", equal=_calls_equal),),
         seek=elsewhere.tool_calls,
         per_choice=True,

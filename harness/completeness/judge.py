@@ -6,6 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 
 from harness.completeness.facts import Fact, facts_for
+from harness.completeness.proofs import NOTHING
 from harness.results import Convention, Judgement
 
 if TYPE_CHECKING:
@@ -40,6 +41,9 @@ def judge_case(case: Case) -> list[Judgement]:
             places = fact.places(convention)
             if fact.picks:
                 places = tuple(one for one in places if one.is_for(case.subject, value))
+            if value is NOTHING and seen is not None:
+                # It contradicts what is stated; where nothing is, there is nothing to judge.
+                places = tuple(one for one in places if one.read(case.subject, seen) is not None)
             if places:
                 judgements.append(_judge(view, fact, value, places, shared))
     return judgements

@@ -22,6 +22,7 @@ from harness.completeness.spans import (
     SPAN_TYPE,
     TIME_TOLERANCE_NS,
     UNTYPED_SPAN_TYPES,
+    call_end_unix_ns,
     encloses,
 )
 
@@ -544,8 +545,11 @@ def same_status(_subject: Subject, expected: Any, traced: Any) -> bool:
 def read_times(subject: Subject, seen: CallTrace) -> Any:
     """``ENCLOSED`` if the judged span's times or the root's enclose the exchanges, else by how much not.
 
-    In a trace of several requests the root proves nothing for one of them.
+    In a trace of several requests the root proves nothing for one of them. A model span that began long before its
+    call, or ended long after it, tells of time that never was.
     """
+    if outside := _outside_call(subject, seen):
+        return outside
     candidates = _judged_and_root(subject, seen)
     first = seen.found.matched < 2 or not subject.in_company
     if any(encloses(span, subject, first=first) for span in candidates):
@@ -559,6 +563,19 @@ def read_times(subject: Subject, seen: CallTrace) -> Any:
             return f"the span begins {late_ms:.3f} ms after the request"
         return f"the span ends {(span.end_unix_ns - begin) / 1e6:.3f} ms after the request, before the last byte"
     return None
+
+
+def _outside_call(subject: Subject, seen: CallTrace) -> str | None:
+    """By how much a model span lies outside its call; ``None`` where it does not, or nobody can tell."""
+    span, call = seen.span, subject.call
+    if span is None or not seen.found.matched or seen.stands_for_several:
+        return None
+    early_ns = call.start_unix_ns - span.start_unix_ns
+    if early_ns > TIME_TOLERANCE_NS:
+        return f"the span begins {early_ns / 1e6:.3f} ms before its call"
+    ended = call.outcome == "ok" and call.mode in ("single", "async") and span.end_unix_ns is not None
+    late_ns = (span.end_unix_ns or 0) - call_end_unix_ns(call)
+    return f"the span ends {late_ns / 1e6:.3f} ms after its call" if ended and late_ns > TIME_TOLERANCE_NS else None
 
 
 def read_trace_tokens(_subject: Subject, seen: CallTrace) -> Any:

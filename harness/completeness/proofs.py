@@ -129,6 +129,16 @@ def usage(read: Callable[[WireUsage], int | None], *, positive: bool = False) ->
     return number
 
 
+NOTHING = "nothing"
+"""What the wire proves where it has nothing of a kind and a trace states some all the same."""
+
+
+def says_all(subject: Subject) -> bool:
+    """Whether the wire has said all that it has to say: a whole answer, or an error in place of one."""
+    error = subject.wire.error
+    return whole(subject) is not None or (error is not None and error.status_code is not None)
+
+
 def token_sum(subjects: Iterable[Subject]) -> Any:
     """The tokens of several requests, each counted once; ``None`` where the wire shows none."""
     total: dict[str, int] = {}

@@ -611,8 +611,31 @@ def test_no_cached_tokens_are_no_fact(make_scene: MakeScene) -> None:
     """Zero cached tokens say what absence says, so there is nothing to record."""
     scene = make_scene()
     scene.exchanges[0]["response_body"] = scene.exchanges[0]["response_body"].replace("64", "0")
+    assert scene.verdict("usage.cached_tokens") == "wrong"
+    scene.span["attributes"]["mlflow.chat.tokenUsage"]["cache_read_input_tokens"] = 0
     assert not scene.applies("usage.cached_tokens")
     assert scene.applies("usage.reasoning_tokens")
+
+
+def test_an_invented_tool_call_is_wrong(make_scene: MakeScene) -> None:
+    """A trace that shows a tool call which no answer held states what never was."""
+    scene = make_scene()
+    message = scene.span["attributes"]["mlflow.spanOutputs"]["choices"][0]["message"]
+    assert not scene.applies("response.tool_calls")
+    message["tool_calls"] = [{"id": "1", "type": "function", "function": {"name": "rm", "arguments": "{}"}}]
+    judged = scene.judgement("response.tool_calls")
+    assert (judged.verdict, judged.wire) == ("wrong", "nothing")
+    assert not scene.applies("response.tool_calls", "otel")
+
+
+@pytest.mark.parametrize(("start_ms", "end_ms"), [(-3000, 0), (0, 3000)])
+def test_a_span_that_reaches_out_of_its_call_is_wrong(make_scene: MakeScene, start_ms: int, end_ms: int) -> None:
+    """Time that the trace shows and the call never took is a wrong time, however well it encloses the wire's."""
+    scene = make_scene()
+    assert scene.verdict("trace.times") == "recorded"
+    scene.span["start_unix_ns"] += start_ms * 1_000_000
+    scene.span["end_unix_ns"] += end_ms * 1_000_000
+    assert scene.verdict("trace.times") == "wrong"
 
 
 def test_a_fact_without_a_place_is_not_applicable(make_scene: MakeScene) -> None:
