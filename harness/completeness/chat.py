@@ -71,15 +71,19 @@ def merge_chunks(payloads: Iterable[dict[str, Any]]) -> dict[str, Any]:
     merged: dict[str, Any] = {"id": None, "model": None, "usage": None}
     choices: dict[int, _Choice] = {}
     for payload in payloads:
-        for key in ("id", "model"):
-            merged[key] = merged[key] if merged[key] is not None else payload.get(key)
+        if merged["id"] is None or merged["model"] is None:
+            for key in ("id", "model"):
+                merged[key] = merged[key] if merged[key] is not None else payload.get(key)
         for key in ("usage", "error"):
             if payload.get(key) is not None:
                 merged[key] = payload[key]
         for position, choice in enumerate(dicts(payload.get("choices"))):
             index = choice.get("index")
             index = index if isinstance(index, int) else position
-            choices.setdefault(index, _Choice()).add(choice)
+            known = choices.get(index)
+            if known is None:
+                known = choices[index] = _Choice()
+            known.add(choice)
     merged["choices"] = [choices[index].merged(index) for index in sorted(choices)]
     return merged
 
@@ -161,8 +165,9 @@ class _Choice:
 
 def has_content(payload: dict[str, Any]) -> bool:
     """Whether a streamed event brings content: text, a tool call or a refusal in any choice's delta."""
-    for choice in dicts(payload.get("choices")):
-        delta = choice.get("delta")
+    choices = payload.get("choices")
+    for choice in choices if isinstance(choices, list) else ():
+        delta = choice.get("delta") if isinstance(choice, dict) else None
         if isinstance(delta, dict) and (delta.get("content") or delta.get("tool_calls") or delta.get("refusal")):
             return True
     return False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
@@ -28,8 +29,13 @@ _LANGCHAIN_PARTS = ("content", "tool_call_chunks", "tool_calls")
 
 def is_chunk_event(event: SpanEvent) -> bool:
     """Whether an event's name says that it stands for a piece of a stream."""
-    name = event.name.lower()
-    return any(word in name for word in CHUNK_WORDS)
+    return _says_chunk(event.name)
+
+
+@lru_cache(maxsize=4096)
+def _says_chunk(name: str) -> bool:
+    plain = name.lower()
+    return any(word in plain for word in CHUNK_WORDS)
 
 
 def chunk_value(event: SpanEvent) -> Any:
@@ -53,19 +59,22 @@ class Piece(NamedTuple):
         event: The event.
         position: Its place among the span's events.
         value: What it carries, decoded; ``None`` if it carries nothing that can be read.
-        has_content: Whether that is content; ``None`` if it cannot be told.
     """
 
     event: SpanEvent
     position: int
     value: Any
-    has_content: bool | None
+
+    @property
+    def has_content(self) -> bool | None:
+        """Whether what it carries is content; ``None`` if it cannot be told."""
+        return _shows_content(self.event, self.value)
 
 
 def pieces_of(span: StoredSpan) -> tuple[Piece, ...]:
     """A span's chunk events, by their time."""
     found = [
-        Piece(event, position, value := chunk_value(event), _shows_content(event, value))
+        Piece(event, position, chunk_value(event))
         for position, event in enumerate(span.events)
         if is_chunk_event(event)
     ]
@@ -93,8 +102,13 @@ def first_content_unix_ns(pieces: Sequence[Piece]) -> int | None:
     Returns:
         ``None`` without such events, and where the pieces can be read and none has content.
     """
-    readable = any(one.has_content is not None for one in pieces)
-    return next((one.event.time_unix_ns for one in pieces if one.has_content or not readable), None)
+    readable = False
+    for one in pieces:
+        shown = one.has_content
+        if shown:
+            return one.event.time_unix_ns
+        readable = readable or shown is not None
+    return None if readable or not pieces else pieces[0].event.time_unix_ns
 
 
 def _shows_content(event: SpanEvent, value: Any) -> bool | None:
