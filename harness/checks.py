@@ -109,9 +109,10 @@ def _check_tracing(config: HarnessConfig) -> None:
                 setattr(tracing, key, "")
     if tracing.name == "none" and tracing.target != NO_TRACING:
         raise ConfigError(f"tracing.name=none is kept for {NO_TRACING}; give {tracing.target} another name")
+    # A wrong value is wrong also where it has no effect: a sweep's other cells have the same.
+    _check_export(tracing.export)
     if tracing.name == "none":
         tracing.export = ExportConfig()
-    _check_export(tracing.export)
     check_target(tracing.target, "tracing.target")
 
 
