@@ -5,7 +5,7 @@ Pure functions of records. ``judge_cell`` is the way in; ``FACTS`` is the table 
 
 from harness.completeness.facts import FACTS, FACTS_VERSION, Fact, facts_for
 from harness.completeness.places import Place
-from harness.completeness.scores import count_facts, fidelity, judge_cell, recall, wire_recall
+from harness.completeness.scores import judge_cell
 from harness.completeness.wire import CallWire, WireRequest, observe, observe_call
 
 __all__ = [
@@ -15,12 +15,8 @@ __all__ = [
     "Fact",
     "Place",
     "WireRequest",
-    "count_facts",
     "facts_for",
-    "fidelity",
     "judge_cell",
     "observe",
     "observe_call",
-    "recall",
-    "wire_recall",
 ]

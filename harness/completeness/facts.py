@@ -548,7 +548,7 @@ _ABOUT_REST: tuple[Fact, ...] = (
         group="response",
         description="how many dimensions each vector has",
         read=proofs.of_answer(lambda response: places.one_length(response.vector_lengths)),
-        mlflow=(Place(f"{SPAN_OUTPUTS}.data[].embedding", places.read_dimensions),),
+        mlflow=(Place(f"{SPAN_OUTPUTS}.data[].embedding", places.read_dimensions, derived=True),),
         otel=(
             attribute(
                 "gen_ai.embeddings.dimension.count", level="recommended", applies=lambda value: isinstance(value, int)

@@ -442,7 +442,7 @@ KNOWN: tuple[Known, ...] = (
         "long_stream_loses_chunk_events",
         f"A long stream keeps only its last {MAX_SPAN_EVENTS} chunk events",
         lambda _setting, one: (
-            bool(one.judged("response.chunks")) and any(wire.event_count > MAX_SPAN_EVENTS for wire in one.requests)
+            any(wire.event_count > MAX_SPAN_EVENTS for wire in one.requests) and bool(one.judged("response.chunks"))
         ),
         _cut_events,
     ),
@@ -456,7 +456,7 @@ KNOWN: tuple[Known, ...] = (
         "openai_stream_error_null_output",
         "A stream that breaks in the middle has no output, though the application had got content",
         _direct(
-            "openai", lambda one: one.call.outcome == "error" and one.judged("response.content") and one.call.stream
+            "openai", lambda one: one.call.outcome == "error" and one.call.stream and one.judged("response.content")
         ),
         _null_output,
     ),

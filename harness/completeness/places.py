@@ -81,6 +81,8 @@ class Place:
         family: The kind of request whose spans have this place, ``model`` or ``embedding``; ``None`` if all have.
         witness: Whether the place is read by tools, but is not where the fact belongs: what stands there
             records nothing, and another value there contradicts.
+        derived: Whether the value is worked out from what stands there, so that for another convention it is not
+            stated elsewhere.
     """
 
     name: str
@@ -91,6 +93,7 @@ class Place:
     applies: Callable[[Any], bool] | None = None
     family: str | None = None
     witness: bool = False
+    derived: bool = False
 
     @property
     def picks(self) -> bool:

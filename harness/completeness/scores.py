@@ -17,12 +17,14 @@ from harness.records import CallId
 from harness.results import CompletenessResult, FactCount, Level
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator
 
     from harness.completeness.join import Case, Join
     from harness.completeness.transparency import Comparison
     from harness.records import Call, CellRecords
-    from harness.results import Convention, Judgement, TransparencyFinding
+    from harness.results import Convention, Judgement, TransparencyFinding, Verdict
+
+    Verdicts = Counter[tuple[Convention, str, Level | None, Verdict]]
 
 
 def judge_cell(records: CellRecords) -> CompletenessResult:
@@ -86,7 +88,8 @@ def _judge(records: CellRecords) -> CompletenessResult:
         )
     if not expects and join.orphaned:
         notes.append(f"the strategy expects no traces, but {len(join.orphaned)} were stored; they count as orphans")
-    scores, reasons = _scores(judgements, records, join, comparison)
+    verdicts = tally_verdicts(judgements)
+    scores, reasons = _scores(verdicts, records, join, comparison)
     stored = sum(len(unit.traces) for unit in join.units)
     return CompletenessResult(
         calls=len(join.calls),
@@ -100,10 +103,10 @@ def _judge(records: CellRecords) -> CompletenessResult:
         otel_recall=scores["otel_recall"],
         fidelity=scores["fidelity"],
         reasons=reasons,
-        facts=count_facts(judgements),
+        facts=count_facts(verdicts),
         judgements=tuple(judgements),
         notes=tuple(notes),
-        otel_recall_by_level=recall_by_level(judgements),
+        otel_recall_by_level=recall_by_level(verdicts),
         transparency=comparison.findings,
         transparency_compared=comparison.compared,
         defects=tally.findings(records.losses) if expects else (),
@@ -142,57 +145,66 @@ def _trace_ids(join: Join) -> dict[str, str]:
     return found
 
 
-def count_facts(judgements: Iterable[Judgement]) -> tuple[FactCount, ...]:
+def tally_verdicts(judgements: Iterable[Judgement]) -> Verdicts:
+    """How often each verdict fell, by convention, fact, level and verdict."""
+    return Counter([(one.convention, one.fact, one.level, one.verdict) for one in judgements])
+
+
+def count_facts(verdicts: Verdicts) -> tuple[FactCount, ...]:
     """How each fact fared, MLflow's convention first, in the order of the table of facts, then by level."""
-    counts = Counter([(one.convention, one.fact, one.level, one.verdict) for one in judgements])
-    rows = {(convention, fact, level) for convention, fact, level, _ in counts}
+    rows = {(convention, fact, level) for convention, fact, level, _ in verdicts}
     keys = sorted(rows, key=lambda key: (CONVENTIONS.index(key[0]), fact_order(key[1]), str(key[2])))
     return tuple(
         FactCount(
             fact=fact,
             convention=convention,
             level=level,
-            recorded=counts[convention, fact, level, "recorded"],
-            elsewhere=counts[convention, fact, level, "elsewhere"],
-            wrong=counts[convention, fact, level, "wrong"],
-            missing=counts[convention, fact, level, "missing"],
+            recorded=verdicts[convention, fact, level, "recorded"],
+            elsewhere=verdicts[convention, fact, level, "elsewhere"],
+            wrong=verdicts[convention, fact, level, "wrong"],
+            missing=verdicts[convention, fact, level, "missing"],
         )
         for convention, fact, level in keys
     )
 
 
-def recall_by_level(judgements: Sequence[Judgement]) -> dict[str, float]:
+def recall_by_level(verdicts: Verdicts) -> dict[str, float]:
     """OpenTelemetry's recall at each requirement level that applied, the strictest first."""
-    found = {level: recall([one for one in judgements if one.level == level], "otel") for level in get_args(Level)}
+    found = {
+        level: recall(Counter({key: count for key, count in verdicts.items() if key[2] == level}), "otel")
+        for level in get_args(Level)
+    }
     return {level: score for level, score in found.items() if score is not None}
 
 
-def recall(judgements: Sequence[Judgement], convention: Convention) -> float | None:
+def recall(verdicts: Verdicts, convention: Convention) -> float | None:
     """Recorded facts over applicable facts in one convention; ``None`` where nothing applies."""
-    verdicts = Counter([one.verdict for one in judgements if one.convention == convention])
-    return verdicts["recorded"] / verdicts.total() if verdicts else None
+    applicable = sum(count for key, count in verdicts.items() if key[0] == convention)
+    recorded = sum(count for key, count in verdicts.items() if key[0] == convention and key[3] == "recorded")
+    return recorded / applicable if applicable else None
 
 
-def wire_recall(judgements: Sequence[Judgement]) -> float | None:
+def wire_recall(verdicts: Verdicts) -> float | None:
     """Recall in MLflow's places over what the wire shows, the structure facts (``trace.*``) left out."""
-    return recall([one for one in judgements if not one.fact.startswith(STRUCTURE_PREFIX)], "mlflow")
+    shown = {key: count for key, count in verdicts.items() if not key[1].startswith(STRUCTURE_PREFIX)}
+    return recall(Counter(shown), "mlflow")
 
 
-def fidelity(judgements: Sequence[Judgement]) -> float | None:
+def fidelity(verdicts: Verdicts) -> float | None:
     """1 - wrong / (recorded + elsewhere + wrong) in MLflow's places; ``None`` where nothing was found."""
-    verdicts = Counter(one.verdict for one in judgements if one.convention == "mlflow")
-    found = verdicts["recorded"] + verdicts["elsewhere"] + verdicts["wrong"]
-    return 1 - verdicts["wrong"] / found if found else None
+    found = {key: count for key, count in verdicts.items() if key[0] == "mlflow" and key[3] != "missing"}
+    wrong = sum(count for key, count in found.items() if key[3] == "wrong")
+    return 1 - wrong / sum(found.values()) if found else None
 
 
 def _scores(
-    judgements: Sequence[Judgement], records: CellRecords, join: Join, comparison: Comparison
+    verdicts: Verdicts, records: CellRecords, join: Join, comparison: Comparison
 ) -> tuple[dict[str, float | None], dict[str, str]]:
     scores = {
-        "recall": recall(judgements, "mlflow"),
-        "wire_recall": wire_recall(judgements),
-        "otel_recall": recall(judgements, "otel"),
-        "fidelity": fidelity(judgements),
+        "recall": recall(verdicts, "mlflow"),
+        "wire_recall": wire_recall(verdicts),
+        "otel_recall": recall(verdicts, "otel"),
+        "fidelity": fidelity(verdicts),
     }
     if not records.cell.expects_traces:
         reason = f"the strategy {records.cell.tracing!r} expects no traces"
@@ -203,7 +215,7 @@ def _scores(
     reasons = {name: reason for name, score in scores.items() if score is None}
     if comparison.reason and records.calls:
         reasons["transparency"] = comparison.reason
-    if "fidelity" in reasons and judgements:
+    if "fidelity" in reasons and verdicts:
         reasons["fidelity"] = "no fact was found in any trace"
     return scores, reasons
 

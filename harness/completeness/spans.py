@@ -1,11 +1,12 @@
 """A trace as a tree in time, and which of its spans is which request's.
 
 Model spans are assigned to requests one to one, by their times: a span belongs to a request only if
-it encloses the request's exchanges, and of spans inside each other the innermost. Where times leave
-a choice (requests that ran at once), the choice that agrees best with what was asked and answered is
-taken among those that the times allow, and a note says so. That cannot hide a defect: the choices
-differ only in which of several spans of the same time is called whose, and each request is judged
-against one span of its own in every one of them.
+it encloses the request's exchanges within the tolerance, and of spans inside each other the innermost.
+Where that leaves a choice (requests that ran at once, or followed each other within the tolerance), the
+choice is taken that agrees best with what was asked and answered; of equal ones the one that strains the
+times least, and then the one in the order of starts. Unless the times speak for the same choice, a note
+says so. That cannot hide a defect: the choices differ only in which of several spans of the same
+time is called whose, and each request is judged against one span of its own in every one of them.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from harness.completeness.wire import UNSEEN, WireRequest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+    from numpy.typing import NDArray
 
     from harness.records import Call, StoredSpan, StoredTrace
 
@@ -48,7 +51,11 @@ SAME_CLOCK_NS = 50_000
 
 _FITS = 10.0
 """What it is worth that a span fits a request in time: more than any agreement, so that no request goes without."""
-_ORDER_WEIGHT = 1e-6
+_STRAIN_WEIGHT = 1e-6
+"""What a millisecond within the tolerance costs where agreement does not tell spans apart."""
+_NEAREST_WEIGHT = 1e-3
+"""The most that nearness is worth beside agreement, where no span fits a request in time."""
+_ORDER_WEIGHT = 1e-10
 """What a step out of the order of starts costs where nothing else tells spans apart."""
 
 
@@ -246,13 +253,13 @@ class _Finder:
         if len(members) == 1 and len(models) == 1:
             self._choose(members[0], models[0])
             return
-        enclosing = self._enclosing(members, models)
+        enclosing = {number: [span for span in models if self._may_be(span, number)] for number in members}
         # A model span around another one is a wrapper: the inner one made the request, whoever's that is.
         leaves = {span.span_id for span in self.tree.innermost(models)}
         fitting = {number: [one for one in spans if one.span_id in leaves] for number, spans in enclosing.items()}
-        calls = {self.subjects[number].call.call_id for number in members}
-        if len(models) == len(members) == len(calls) and len(_forced(enclosing)) == len(members):
-            fitting = enclosing  # one for each call, though one may stand under another: that is a fault of its own
+        one_each = len(models) == len(members) == len({self.subjects[number].call.call_id for number in members})
+        if len(leaves) < len(models) and one_each and len(self._told_by_times(enclosing)) == len(members):
+            fitting = enclosing  # one for each call, though one stands under another: that is a fault of its own
         for number, span in _forced(fitting).items():
             self._choose(number, span)
             if len(enclosing[number]) > 1 and len(models) > len(members):
@@ -261,35 +268,59 @@ class _Finder:
                     f"span {span.span_id}, is judged"
                 )
         ambiguous = {number: spans for number, spans in fitting.items() if spans and number not in self.chosen}
-        if ambiguous:
+        if ambiguous and not self._choose_best(ambiguous):
             names = ", ".join(sorted({span.span_id for spans in ambiguous.values() for span in spans}))
             self.notes.append(
                 f"{len(ambiguous)} request(s) and the model spans {names} fit each other in time in several ways, "
                 "ambiguous among siblings: the way that agrees best with what was asked is judged"
             )
-            self._choose_best(ambiguous)
         left = [number for number in members if number not in self.chosen]
         if left:
             self._choose_nearest(left, models)
 
-    def _choose_best(self, ambiguous: dict[int, list[StoredSpan]]) -> None:
-        """Of the assignments that the times allow, the one that agrees best; ties go by the order of starts."""
+    def _may_be(self, span: StoredSpan, number: int) -> bool:
+        """Whether a span's times allow it to be a request's, within the tolerance."""
+        subject = self.subjects[number]
+        return _begins_with_call(span, subject, TIME_TOLERANCE_NS) and encloses(span, subject, first=False)
+
+    def _told_by_times(self, fitting: dict[int, list[StoredSpan]]) -> dict[int, StoredSpan]:
+        """What the times, read without tolerance, decide by themselves."""
+        return _forced(
+            {
+                number: [span for span in spans if _strain_ns(span, self.subjects[number]) <= SAME_CLOCK_NS]
+                for number, spans in fitting.items()
+            }
+        )
+
+    def _choose_best(self, ambiguous: dict[int, list[StoredSpan]]) -> bool:
+        """Of the assignments that the times allow, the one that agrees best, strains least, keeps the order.
+
+        Returns:
+            Whether the times, read without tolerance, speak for the same assignment.
+        """
         spans = {span.span_id: span for found in ambiguous.values() for span in found}
         columns = [span for span in self.tree.spans if span.span_id in spans and span.span_id not in self.taken]
         rows = sorted(ambiguous, key=self._order)
-        texts = [(_texts(span, SPAN_INPUTS), _texts(span, SPAN_OUTPUTS)) for span in columns]
-        worth = np.zeros((len(rows), len(columns)))
+        agreement = self._agreement(rows, columns)
+        worth = np.zeros(agreement.shape)
         for row, number in enumerate(rows):
-            wire = self.subjects[number].wire
-            asked, answered = _asked(wire), _answered(wire)
             fits = {span.span_id for span in ambiguous[number]}
-            for column, (inputs, outputs) in enumerate(texts):
-                if columns[column].span_id in fits:
-                    agreement = 2 * _likeness(asked, inputs) + _likeness(answered, outputs)
-                    worth[row, column] = _FITS + agreement - _ORDER_WEIGHT * abs(row - column)
+            for column, span in enumerate(columns):
+                if span.span_id in fits:
+                    strain = _STRAIN_WEIGHT * _strain_ns(span, self.subjects[number]) / 1e6
+                    worth[row, column] = _FITS + agreement[row, column] - strain - _ORDER_WEIGHT * abs(row - column)
         for row_index, column_index in zip(*linear_sum_assignment(worth, maximize=True), strict=True):
             if worth[row_index, column_index] > 0:
                 self._choose(rows[row_index], columns[column_index])
+        told = self._told_by_times(ambiguous)
+        return all(number in told and self.chosen.get(number) is told[number] for number in ambiguous)
+
+    def _agreement(self, numbers: Sequence[int], spans: Sequence[StoredSpan]) -> NDArray[np.float64]:
+        """How well each request agrees with each span in what was asked and answered, from 0 to 3; shape (n, m)."""
+        texts = [(_texts(span, SPAN_INPUTS), _texts(span, SPAN_OUTPUTS)) for span in spans]
+        wires = [(_asked(wire), _answered(wire)) for wire in (self.subjects[number].wire for number in numbers)]
+        found = [[2 * _likeness(a, i) + _likeness(b, o) for i, o in texts] for a, b in wires]
+        return np.array(found).reshape(len(numbers), len(spans))
 
     def _order(self, number: int) -> tuple[int, int, int]:
         """The order in which requests were begun; calls at once by their starts, for requests may overtake others."""
@@ -297,7 +328,7 @@ class _Finder:
         return (subject.call.start_unix_ns, subject.wire.received_unix_ns or 0, number)
 
     def _choose_nearest(self, left: list[int], models: list[StoredSpan]) -> None:
-        """Requests that no model span encloses get the model spans left over, by the nearest start.
+        """Requests that no model span encloses get the model spans left over: the likest, of those the nearest.
 
         Not the ancestors of assigned spans, nor failed spans where the request did not fail: those are
         tries that never reached the wire.
@@ -312,7 +343,9 @@ class _Finder:
             return
         begins = [one.wire.received_unix_ns or 0 for one in wanting]
         distance = np.array([[abs(span.start_unix_ns - begin) / 1e6 for span in free] for begin in begins])
-        for row, column in zip(*linear_sum_assignment(distance), strict=True):
+        nearness = _NEAREST_WEIGHT * (1 - distance / (distance.max() + 1))
+        worth = self._agreement(left, free) + nearness
+        for row, column in zip(*linear_sum_assignment(worth, maximize=True), strict=True):
             number, span = left[row], free[column]
             self._choose(number, span)
             self.notes.append(
@@ -389,7 +422,7 @@ class _Finder:
                 fitting[number] = [
                     span
                     for span in free
-                    if (anybodys or _begins_with_call(span, subject))
+                    if (anybodys or _begins_with_call(span, subject, SAME_CLOCK_NS))
                     and encloses(span, subject, first=False, tolerance_ns=tolerance_ns)
                 ]
         return fitting
@@ -428,13 +461,22 @@ class _Finder:
         return next((one for one in (leaf, *self.tree.above(leaf)) if _carries(one)), self.tree.root)
 
 
-def _begins_with_call(span: StoredSpan, subject: Subject) -> bool:
+def _begins_with_call(span: StoredSpan, subject: Subject, tolerance_ns: int) -> bool:
     """Whether a span began no earlier than its call.
 
     Of calls that share a trace each runs in the process that makes the spans, so its span cannot have begun
     before it: that tells calls apart that ran at once.
     """
-    return len(subject.flow) < 2 or span.start_unix_ns >= subject.call.start_unix_ns - SAME_CLOCK_NS
+    return len(subject.flow) < 2 or span.start_unix_ns >= subject.call.start_unix_ns - tolerance_ns
+
+
+def _strain_ns(span: StoredSpan, subject: Subject) -> int:
+    """By how much a span's times miss those that they should enclose, at its beginning and its end together."""
+    begin, end = subject.wire.received_unix_ns or 0, end_bound_ns(subject)
+    early = subject.call.start_unix_ns - span.start_unix_ns if len(subject.flow) > 1 else 0
+    late = span.start_unix_ns - begin
+    short = 0 if end is None or span.end_unix_ns is None else max(begin, end) - span.end_unix_ns
+    return max(early, late, 0) + max(short, 0)
 
 
 def _forced(fitting: dict[int, list[StoredSpan]]) -> dict[int, StoredSpan]:

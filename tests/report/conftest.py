@@ -418,9 +418,7 @@ def with_findings(cell: CellResult, index: int) -> CellResult:
     found = cell.completeness
     assert found is not None
     scenarios = ("plain", "stream", "tool turn")
-    judgements = tuple(
-        one.model_copy(update={"scenario": scenarios[number % 3]}) for number, one in enumerate(found.judgements)
-    )
+    judgements = tuple(one._replace(scenario=scenarios[number % 3]) for number, one in enumerate(found.judgements))
     update = {
         "judgements": judgements,
         "transparency": transparency(index),

@@ -259,7 +259,7 @@ def test_lost_call_is_one_row_of_the_differences(sweep: SweepResult) -> None:
 def test_long_values_are_cut_with_a_mark(sweep: SweepResult) -> None:
     """A value of any length takes a bounded part of the table."""
     judged = completeness_of(sweep, 3).judgements
-    wrong = next(one for one in judged if one.verdict == "wrong").model_copy(update={"wire": "x" * 10_000})
+    wrong = next(one for one in judged if one.verdict == "wrong")._replace(wire="x" * 10_000)
     table = difference_table(completeness_of(with_completeness(sweep, 3, judgements=(wrong,)), 3))
     assert table is not None
     assert len(table["wire_value"][0]) == 200
@@ -279,7 +279,7 @@ def test_table_of_differences_ends_with_a_note(sweep: SweepResult) -> None:
 def test_rationale_is_bounded(sweep: SweepResult) -> None:
     """A trace with many faults names the first of them, and how many more there are."""
     wrong = next(one for one in completeness_of(sweep, 3).judgements if one.verdict == "wrong")
-    many = tuple(wrong.model_copy(update={"wire": "`x`" * 999, "request": number}) for number in range(50))
+    many = tuple(wrong._replace(wire="`x`" * 999, request=number) for number in range(50))
     (verdict,) = trace_verdicts(completeness_of(with_completeness(sweep, 3, judgements=many), 3))
     assert verdict.differences.endswith("- and 30 more")
     assert len(verdict.differences) < 8_000
@@ -289,7 +289,7 @@ def test_rationale_is_bounded(sweep: SweepResult) -> None:
 
 def test_flow_of_several_calls_is_one_verdict(sweep: SweepResult) -> None:
     """Calls that share a trace, as those of an agent do, are judged together."""
-    judged = [one.model_copy(update={"trace_id": "tr-flow"}) for one in completeness_of(sweep, 3).judgements[:4]]
+    judged = [one._replace(trace_id="tr-flow") for one in completeness_of(sweep, 3).judgements[:4]]
     (verdict,) = trace_verdicts(completeness_of(with_completeness(sweep, 3, judgements=tuple(judged)), 3))
     assert verdict.trace_id == "tr-flow"
     assert verdict.completeness == sum(one.verdict == "recorded" for one in judged) / 4
