@@ -11,13 +11,15 @@ time is called whose, and each request is judged against one span of its own in 
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import maximum_bipartite_matching
 
 from harness.completeness.compare import decoded
 from harness.completeness.wire import UNSEEN, WireRequest
@@ -229,9 +231,14 @@ class _Finder:
 
     def find(self) -> list[Found]:
         sent = [number for number, one in enumerate(self.subjects) if one.wire.attempts]
+        unsent = self._of_unsent(sent)
         for family in ("model", "embedding"):
             members = [number for number in sent if self.subjects[number].family == family]
-            models = [span for span in self.tree.spans if self.families.get(span.span_id) == family]
+            models = [
+                span
+                for span in self.tree.spans
+                if self.families.get(span.span_id) == family and span.span_id not in unsent
+            ]
             if members and models:
                 self._assign(members, models)
         attempts = {number: self._earlier_spans(number) for number in list(self.chosen)}
@@ -260,7 +267,7 @@ class _Finder:
         one_each = len(models) == len(members) == len({self.subjects[number].call.call_id for number in members})
         if len(leaves) < len(models) and one_each and len(self._told_by_times(enclosing)) == len(members):
             fitting = enclosing  # one for each call, though one stands under another: that is a fault of its own
-        for number, span in _forced(fitting).items():
+        for number, span in _sure(fitting).items():
             self._choose(number, span)
             if len(enclosing[number]) > 1 and len(models) > len(members):
                 self.notes.append(
@@ -379,10 +386,19 @@ class _Finder:
         """The model span of a call that reached no wire: the first free one in the call's own time."""
         free = [span for span in self.tree.spans if span.span_id in self.families and span.span_id not in self.taken]
         if len(self.subjects) > 1:
-            begin = subject.call.start_unix_ns - TIME_TOLERANCE_NS
-            end = call_end_unix_ns(subject.call) + TIME_TOLERANCE_NS
-            free = [span for span in free if begin <= span.start_unix_ns and (span.end_unix_ns or end) <= end]
+            free = [span for span in free if _in_call(span, subject)]
         return next(iter(self.tree.innermost(free)), None)
+
+    def _of_unsent(self, sent: list[int]) -> set[str]:
+        """Model spans in the time of a call that reached no wire: no other request's, unless the times allow it."""
+        calls = [one for one in self.subjects if not one.wire.attempts]
+        return {
+            span.span_id
+            for span in self.tree.spans
+            if span.span_id in self.families
+            and any(_in_call(span, one) for one in calls)
+            and not any(self._may_be(span, number) for number in sent)
+        }
 
     def _extras(self, sent: list[int]) -> defaultdict[int, int]:
         """Model spans too many, by the request that they stand with: around or inside its span, or in its time."""
@@ -443,7 +459,7 @@ class _Finder:
                 fitting[number] = list(found.values())
             elif self.tree.root is not None and not (subject.in_company and subject.wire.attempts):
                 self.chosen[number] = self.tree.root
-        for number, span in _forced(fitting).items():
+        for number, span in _sure(fitting).items():
             self._choose(number, span)
         open_to = {number: spans for number, spans in fitting.items() if number not in self.chosen}
         if any(len(spans) > 1 for spans in open_to.values()):
@@ -468,6 +484,13 @@ def _begins_with_call(span: StoredSpan, subject: Subject, tolerance_ns: int) -> 
     before it: that tells calls apart that ran at once.
     """
     return len(subject.flow) < 2 or span.start_unix_ns >= subject.call.start_unix_ns - tolerance_ns
+
+
+def _in_call(span: StoredSpan, subject: Subject) -> bool:
+    """Whether a span lies in a call's own time, within the tolerance."""
+    begin = subject.call.start_unix_ns - TIME_TOLERANCE_NS
+    end = call_end_unix_ns(subject.call) + TIME_TOLERANCE_NS
+    return begin <= span.start_unix_ns and (span.end_unix_ns or end) <= end
 
 
 def _strain_ns(span: StoredSpan, subject: Subject) -> int:
@@ -496,6 +519,30 @@ def _forced(fitting: dict[int, list[StoredSpan]]) -> dict[int, StoredSpan]:
         for spans in open_to.values():
             for span_id in sure.values():
                 spans.pop(span_id, None)
+
+
+def _sure(fitting: dict[int, list[StoredSpan]]) -> dict[int, StoredSpan]:
+    """What the times alone decide, given that a span may be lost.
+
+    Where there are too few spans, some request goes without, and it may be the very one that has a single span left:
+    sure is then only the span that no other request could have.
+    """
+    chosen = _forced(fitting)
+    columns: dict[str, int] = {}
+    pairs = [
+        (row, columns.setdefault(one.span_id, len(columns)))
+        for row, spans in enumerate(fitting.values())
+        for one in spans
+    ]
+    if not pairs:
+        return chosen
+    ones = np.ones(len(pairs), np.int8)
+    graph = csr_array((ones, np.array(pairs).T), shape=(len(fitting), len(columns)))
+    matched = np.count_nonzero(maximum_bipartite_matching(graph, perm_type="column") >= 0)
+    if matched == sum(bool(spans) for spans in fitting.values()):
+        return chosen
+    claims = Counter(span.span_id for spans in fitting.values() for span in spans)
+    return {number: span for number, span in chosen.items() if claims[span.span_id] == 1}
 
 
 def _is_apart(span: StoredSpan, subjects: Sequence[Subject]) -> bool:
