@@ -245,8 +245,9 @@ class _Finder:
         for number, one in enumerate(self.subjects):
             if not one.wire.attempts and (span := self._unsent(one)):
                 self._choose(number, span)
-        extras = self._extras(sent)
-        self._assign_carriers([number for number in range(len(self.subjects)) if number not in self.chosen])
+        own = dict(self.chosen)
+        self._assign_carriers([number for number in range(len(self.subjects)) if number not in own])
+        extras = self._extras(sent, own)
         return [
             Found(self.chosen.get(number), 1 + attempts[number] if number in attempts else 0, extras[number])
             for number in range(len(self.subjects))
@@ -400,20 +401,27 @@ class _Finder:
             and not any(self._may_be(span, number) for number in sent)
         }
 
-    def _extras(self, sent: list[int]) -> defaultdict[int, int]:
-        """Model spans too many, by the request that they stand with: around or inside its span, or in its time."""
+    def _extras(self, sent: list[int], chosen: dict[int, StoredSpan]) -> defaultdict[int, int]:
+        """Model spans too many, by the request that they stand with: around or inside its span, or in its time.
+
+        ``chosen`` are the model spans of requests. A span that a request of the other family is judged by is of the
+        wrong kind, not one too many, unless it is around another's.
+        """
         extras: defaultdict[int, int] = defaultdict(int)
         if all(span_id in self.taken for span_id in self.families):
             return extras
         first = {self.subjects[number].family: number for number in reversed(sent)}
-        around = {number: {above.span_id for above in self.tree.above(span)} for number, span in self.chosen.items()}
+        around = {number: {above.span_id for above in self.tree.above(span)} for number, span in chosen.items()}
+        carriers = {number: span.span_id for number, span in self.chosen.items() if number not in chosen}
+        mistyped = {one for number, one in carriers.items() if self.families.get(one) != self.subjects[number].family}
+        settled = self.taken | mistyped.difference(*around.values())
         for span in self.tree.spans:
             family = self.families.get(span.span_id)
-            if span.span_id in self.taken or family not in first:
+            if span.span_id in settled or family not in first:
                 continue
             above = {one.span_id for one in self.tree.above(span)}
             near = [number for number, ids in around.items() if span.span_id in ids]
-            near = near or [number for number, one in self.chosen.items() if one.span_id in above]
+            near = near or [number for number, one in chosen.items() if one.span_id in above]
             near = near or [number for number in sent if encloses(span, self.subjects[number], first=False)]
             if not near and span.status == "ERROR" and _is_apart(span, self.subjects):
                 self.notes.append(

@@ -98,6 +98,29 @@ def test_the_span_of_a_refused_call_stands_for_no_other_one(make_scene: MakeScen
     assert _blamed(scene) == {"0": {"missing"}}
 
 
+@pytest.mark.parametrize("step_ms", [0.2, 200])
+def test_a_span_of_the_wrong_kind_is_no_duplicate_of_anothers(
+    make_scene: MakeScene, parts: type[Parts], step_ms: float
+) -> None:
+    """An embedding's span of type LLM is the embedding's fault, and no model span too many of the chat beside it."""
+    scene = _flow(make_scene, parts, 2, step_ms=step_ms, length_ms=50)
+    answer = {"data": [{"index": 0, "embedding": [0.5, 1.5]}], "model": "e-1", "usage": {"prompt_tokens": 3}}
+    scene.more[0].exchanges[0] |= {
+        "path": "/v1/embeddings",
+        "request_body": json.dumps({"model": "e", "input": ["Question"]}),
+        "response_body": json.dumps(answer),
+    }
+    scene.trace["spans"][2]["attributes"] = {
+        "mlflow.spanType": "LLM",
+        "mlflow.spanInputs": {"model": "e", "input": "Question"},
+        "mlflow.spanOutputs": answer,
+        "mlflow.llm.model": "e-1",
+        "mlflow.chat.tokenUsage": {"input_tokens": 3},
+    }
+    judged = [one for one in scene.judge().judgements if one.fact == "trace.model_span"]
+    assert [(one.verdict, one.traced) for one in judged] == [("recorded", 1), ("wrong", "LLM")]
+
+
 def test_a_total_that_follows_from_the_wires_counts_is_not_invented(make_scene: MakeScene, parts: type[Parts]) -> None:
     """A wire without a total states it all the same: the sum of its counts is right, another number is invented."""
     scene = make_scene()
