@@ -21,6 +21,12 @@ BACKENDS = ("openai", "mistralai")
 DIALECTS: dict[str, Dialect] = {"openai": "openai", "mistralai": "mistral"}
 """The wire format that each backend speaks."""
 
+LEVELS = ("untraced", "disabled", "sampled_out", "dropped", "exported")
+"""How far a strategy goes, each a step beyond the one before: not installed; installed, then tracing
+disabled; every trace sampled out; spans made and dropped instead of exported; exported."""
+DESTINATIONS = ("sqlite", "server", "collector")
+"""Where timed traces go: a SQLite file, an MLflow server over HTTP, or an OTLP collector on loopback."""
+COLLECTORS = ("on", "off", "freeze")
 RESTS = ("stop", "drain")
 PROCESS_ENDINGS: tuple[ProcessEnding, ...] = get_args(ProcessEnding)
 ALL = "all"
@@ -105,6 +111,9 @@ class TracingConfig:
         style: The style of manual spans; without effect elsewhere, so that a sweep over several
             strategies may set it.
         depth: Manual tracing's depth; likewise.
+        level: How far the strategy goes, one of ``LEVELS``.
+        against: The level of the arm that it is timed against: ``untraced``, or the same strategy at a lower level.
+        into: Where timed traces go, one of ``DESTINATIONS``; those of the completeness pass always go to the store.
         export: MLflow's switches; without effect on ``none``.
     """
 
@@ -112,6 +121,9 @@ class TracingConfig:
     target: str = MISSING
     style: str = ""
     depth: str = ""
+    level: str = "exported"
+    against: str = "untraced"
+    into: str = "sqlite"
     export: ExportConfig = field(default_factory=ExportConfig)
 
 
@@ -191,6 +203,12 @@ class MeasureConfig:
         ending_calls: Calls before each of these endings but ``burst``. No multiple of the sizes in which
             exporters send: what is left over for the next batch is what an abrupt end loses.
         burst_calls: Calls of ``burst``, back to back and then drained.
+        loads: Further loads under which both arms are timed, such as ``threads:8``, ``asyncio:32``,
+            ``payload:100000`` (bytes), ``chunks:1000`` or ``saturation``: a list of them, or ``all``.
+        pin: Whether both arms share one core and the gateway has another.
+        gc: Python's garbage collector in the arms: ``on``, ``off``, or ``freeze`` (what stands after the
+            warm-up is left alone).
+        hash_seed: ``PYTHONHASHSEED`` of the arms; ``None`` leaves it to chance, another in each process.
     """
 
     name: str = "quick"
@@ -212,6 +230,10 @@ class MeasureConfig:
     exit_timeout_s: float = 30.0
     ending_calls: int = 23
     burst_calls: int = 2000
+    loads: Any = field(default_factory=list)
+    pin: bool = True
+    gc: str = "on"
+    hash_seed: int | None = None
 
 
 @dataclass
@@ -235,9 +257,14 @@ class RuntimeConfig:
 
     Attributes:
         name: ``current`` is the harness's own environment.
+        packages: Requirements such as ``mlflow==3.16.1`` that the workers' own environment has instead of the
+            harness's versions; empty for the harness's environment. Environments are made once and kept.
+        python: Interpreter for that environment; empty for the harness's own.
     """
 
     name: str = "current"
+    packages: list[str] = field(default_factory=list)
+    python: str = ""
 
 
 @dataclass

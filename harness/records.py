@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 CALL_ID_HEADER = "x-harness-call-id"
 """The request header that ties an exchange to its call; never forwarded to a real endpoint."""
@@ -390,6 +390,74 @@ class Loss(Record):
     waited_ns: int = 0
 
 
+class LoadRun(Record):
+    """What one arm of one fork did under one further load.
+
+    The tuples of calls have one entry a call in the order in which they began.
+
+    Attributes:
+        load: The load as the configuration names it, such as ``threads:8`` or ``payload:100000``.
+        position: Place in the order in which the fork's loads ran, from 0.
+        calls: Calls that were analysed.
+        wall_ns: From the first call's start to the last one's end.
+        cpu_ns: CPU time of all threads from the first call to the end of the drain that followed.
+        drain_ns: From the last call's end to the store's last write.
+        latency_ns: From before the SDK was called to when its value was complete.
+        first_chunk_ns: Of streams, to the first chunk; empty where nothing was streamed.
+        chunks: Of streams, the chunks of each call; empty where nothing was streamed.
+        errors: Calls that raised.
+        offered_per_s: Of a saturation, the rate at which calls were to begin; ``None`` elsewhere.
+        expected_traces: Traces that the strategy should have stored of these calls.
+        stored_traces: Traces found after the drain.
+        stored_bytes: Growth of the arm's store; ``None`` without a store.
+    """
+
+    schema_version: int = SCHEMA_VERSION
+    fork: int
+    arm: Arm
+    load: str
+    position: int
+    calls: int
+    wall_ns: int
+    cpu_ns: int
+    drain_ns: int = 0
+    latency_ns: tuple[int, ...]
+    first_chunk_ns: tuple[int, ...] = ()
+    chunks: tuple[int, ...] = ()
+    errors: int = 0
+    offered_per_s: float | None = None
+    expected_traces: int = 0
+    stored_traces: int = 0
+    stored_bytes: int | None = None
+
+
+class MachineSample(Record):
+    """What the machine did while one block ran, so that a disturbance from outside can be seen.
+
+    CPU times are of all cores together, from ``/proc/stat``, to its tick of 10 ms.
+
+    Attributes:
+        fork: Index of the fork.
+        position: Place of the block in the order in which the fork's blocks ran; the same as ``Block.position``.
+        begin_ns: When the block began.
+        wall_ns: How long it took.
+        busy_cpu_ns: CPU time that was not idle, stolen time left out.
+        own_cpu_ns: CPU time of the processes of the cell: both arms, gateway, stores, and the parent.
+        stolen_cpu_ns: Time that the hypervisor gave to others.
+        frequency_mhz: Mean clock of the cores, where the kernel says it.
+    """
+
+    schema_version: int = SCHEMA_VERSION
+    fork: int
+    position: int
+    begin_ns: int
+    wall_ns: int
+    busy_cpu_ns: int
+    own_cpu_ns: int
+    stolen_cpu_ns: int
+    frequency_mhz: float | None = None
+
+
 class NotApplicable(Record):
     """A sample that the cell's provider cannot run.
 
@@ -458,6 +526,10 @@ class CellRecord(Record):
         reason: Why it failed, in one sentence.
         input_error: Whether it failed by bad input, which a worker can find late.
         not_applicable: Samples that the provider or the strategy cannot run, with the reasons.
+        level: How far the strategy went, as ``tracing.level`` names it.
+        against: The level of the arm that it was timed against.
+        into: Where timed traces went.
+        runtime: What the workers ran in: ``""`` for the harness's own environment, else its requirements.
         compares_values: Whether the endpoint gives both arms the same answer, so that what the
             application gets can be compared value by value.
     """
@@ -491,6 +563,10 @@ class CellRecord(Record):
     input_error: bool = False
     not_applicable: tuple[NotApplicable, ...] = ()
     compares_values: bool = True
+    level: str = "exported"
+    against: str = "untraced"
+    into: str = "sqlite"
+    runtime: str = ""
 
     @property
     def label(self) -> str:
@@ -511,6 +587,8 @@ class CellRecords(NamedTuple):
     arms: tuple[ArmRun, ...]
     losses: tuple[Loss, ...] = ()
     samples: tuple[SentSample, ...] = ()
+    loads: tuple[LoadRun, ...] = ()
+    machine: tuple[MachineSample, ...] = ()
 
     def calls_of(self, arm: Arm) -> tuple[Call, ...]:
         """The calls of one arm: under the strategy, or of the same application without tracing."""
@@ -550,6 +628,8 @@ RECORD_FILES: dict[str, type[Record]] = {
     "arms.jsonl": ArmRun,
     "losses.jsonl": Loss,
     "samples.jsonl": SentSample,
+    "loads.jsonl": LoadRun,
+    "machine.jsonl": MachineSample,
 }
 
 

@@ -41,11 +41,15 @@ def main(given: list[str]) -> int:
     completeness = kinds.add_parser(
         "completeness",
         help="plant defects in good traces and see whether each is found",
+        allow_abbrev=False,
         description="Plant every kind of defect in the stored JSON of good traces, rewrite others harmlessly, and say "
         "whether each defect is found and no rewrite blamed. Exit status 1 if not.",
         epilog="example: harness calibrate completeness --seeds 2 --output my-calibration",
     )
     completeness.add_argument("--seeds", type=int, default=SEEDS, help=f"how many seeds to run (default: {SEEDS})")
+    completeness.add_argument(
+        "--first-seed", type=int, default=FIRST_SEED, help=f"seed of the first run (default: {FIRST_SEED})"
+    )
     completeness.add_argument("--output", type=Path, help=f"folder to write {PAGE} to (default: the table is printed)")
     completeness.add_argument(
         "--samples", default="default", metavar="SET", help="default, a prompt set's name, or a file of one's own"
@@ -66,7 +70,7 @@ def _completeness(arguments: argparse.Namespace) -> int:
         write_samples(arguments.samples, samples)
         database = folder.path / "calibration.db"
         make_template(database)
-        configs = _configs(seeds_from(FIRST_SEED, arguments.seeds), samples, f"sqlite:///{database}")
+        configs = _configs(seeds_from(arguments.first_seed, arguments.seeds), samples, f"sqlite:///{database}")
         store = Store(configs[0].store.uri, configs[0].store.experiment)
         progress = make_progress(len(configs))
         progress.start()
@@ -105,5 +109,6 @@ def _configs(seeds: Sequence[int], samples: Path, uri: str) -> list[HarnessConfi
 
 def _command(arguments: argparse.Namespace) -> str:
     parts = ["harness", "calibrate", "completeness", "--seeds", str(arguments.seeds)]
+    parts += ["--first-seed", str(arguments.first_seed)] if arguments.first_seed != FIRST_SEED else []
     parts += ["--samples", arguments.samples] if arguments.samples != "default" else []
     return shlex.join([*parts, "--output", str(arguments.output)])

@@ -11,15 +11,13 @@ time is called whose, and each request is judged against one span of its own in 
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
-from scipy.sparse import csr_array
-from scipy.sparse.csgraph import maximum_bipartite_matching
 
 from harness.completeness.compare import decoded
 from harness.completeness.wire import UNSEEN, WireRequest
@@ -51,8 +49,13 @@ end its span at the last event it needs while the gateway is still taking the ti
 SAME_CLOCK_NS = 50_000
 """50 us. A call and its spans read one clock in one process; what is left is the order of the readings."""
 
-_FITS = 10.0
-"""What it is worth that a span fits a request in time: more than any agreement, so that no request goes without."""
+NEAR_MISS_NS = 4 * TIME_TOLERANCE_NS
+"""20 ms. Up to here a span that misses a request's times may still be its, if what it says shows it; a request
+whose own span lies would otherwise take its neighbour's."""
+
+_NOT_ALLOWED = -1e6
+_NEAR_MISS_COST = 1.0
+"""What a near miss costs, where full agreement in what was asked and answered is worth 3."""
 _STRAIN_WEIGHT = 1e-6
 """What a millisecond within the tolerance costs where agreement does not tell spans apart."""
 _NEAREST_WEIGHT = 1e-3
@@ -268,18 +271,19 @@ class _Finder:
         one_each = len(models) == len(members) == len({self.subjects[number].call.call_id for number in members})
         if len(leaves) < len(models) and one_each and len(self._told_by_times(enclosing)) == len(members):
             fitting = enclosing  # one for each call, though one stands under another: that is a fault of its own
-        for number, span in _sure(fitting).items():
-            self._choose(number, span)
-            if len(enclosing[number]) > 1 and len(models) > len(members):
+        self._choose_best(fitting, self._near_misses(fitting, [span for span in models if span.span_id in leaves]))
+        for number in members:
+            if number in self.chosen and len(enclosing[number]) > len(fitting[number]) and len(models) > len(members):
                 self.notes.append(
                     f"{len(models)} model spans for {self.subjects[number].wire.attempts} exchange(s): the innermost, "
-                    f"span {span.span_id}, is judged"
+                    f"span {self.chosen[number].span_id}, is judged"
                 )
-        ambiguous = {number: spans for number, spans in fitting.items() if spans and number not in self.chosen}
-        if ambiguous and not self._choose_best(ambiguous):
-            names = ", ".join(sorted({span.span_id for spans in ambiguous.values() for span in spans}))
+        told = self._told_by_times(fitting)
+        open_to = {number: spans for number, spans in fitting.items() if len(spans) > 1 and number in self.chosen}
+        if any(self.chosen[number] is not told.get(number) for number in open_to):
+            names = ", ".join(sorted({span.span_id for spans in open_to.values() for span in spans}))
             self.notes.append(
-                f"{len(ambiguous)} request(s) and the model spans {names} fit each other in time in several ways, "
+                f"{len(open_to)} request(s) and the model spans {names} fit each other in time in several ways, "
                 "ambiguous among siblings: the way that agrees best with what was asked is judged"
             )
         left = [number for number in members if number not in self.chosen]
@@ -300,28 +304,58 @@ class _Finder:
             }
         )
 
-    def _choose_best(self, ambiguous: dict[int, list[StoredSpan]]) -> bool:
+    def _near_misses(
+        self, fitting: dict[int, list[StoredSpan]], spans: list[StoredSpan]
+    ) -> dict[int, list[StoredSpan]]:
+        """By request the spans whose times miss it by little more than the tolerance, failed tries left out."""
+        fits = {number: {span.span_id for span in found} for number, found in fitting.items()}
+        return {
+            number: [
+                span
+                for span in spans
+                if span.span_id not in fits[number]
+                and span.end_unix_ns is not None
+                and _strain_ns(span, self.subjects[number]) <= NEAR_MISS_NS
+                and (span.status != "ERROR" or _may_fail(self.subjects[number]))
+            ]
+            for number in fitting
+        }
+
+    def _choose_best(self, fitting: dict[int, list[StoredSpan]], near: dict[int, list[StoredSpan]]) -> None:
         """Of the assignments that the times allow, the one that agrees best, strains least, keeps the order.
 
-        Returns:
-            Whether the times, read without tolerance, speak for the same assignment.
+        Args:
+            fitting: By request the spans that fit it in time.
+            near: By request further spans, of which it takes one only where agreement makes up for the miss.
         """
-        spans = {span.span_id: span for found in ambiguous.values() for span in found}
-        columns = [span for span in self.tree.spans if span.span_id in spans and span.span_id not in self.taken]
-        rows = sorted(ambiguous, key=self._order)
-        agreement = self._agreement(rows, columns)
-        worth = np.zeros(agreement.shape)
+        rows = sorted(fitting, key=self._order)
+        allowed = {number: [*fitting[number], *near.get(number, ())] for number in rows}
+        wanted = {span.span_id for spans in allowed.values() for span in spans} - self.taken
+        columns = {span.span_id: at for at, span in enumerate(one for one in self.tree.spans if one.span_id in wanted)}
+        spans = [span for span in self.tree.spans if span.span_id in columns]
+        texts = [(_texts(span, SPAN_INPUTS), _texts(span, SPAN_OUTPUTS)) for span in spans]
+        worth = np.full((len(rows), len(spans)), _NOT_ALLOWED)
         for row, number in enumerate(rows):
-            fits = {span.span_id for span in ambiguous[number]}
-            for column, span in enumerate(columns):
-                if span.span_id in fits:
-                    strain = _STRAIN_WEIGHT * _strain_ns(span, self.subjects[number]) / 1e6
-                    worth[row, column] = _FITS + agreement[row, column] - strain - _ORDER_WEIGHT * abs(row - column)
+            subject, fits = self.subjects[number], {span.span_id for span in fitting[number]}
+            asked, answered = _asked(subject.wire), _answered(subject.wire)
+            for span in allowed[number]:
+                if (column := columns.get(span.span_id)) is not None:
+                    inputs, outputs = texts[column]
+                    agreement = 2 * _likeness(asked, inputs) + _likeness(answered, outputs)
+                    strain = _STRAIN_WEIGHT * _strain_ns(span, subject) / 1e6
+                    missed = 0 if span.span_id in fits else _NEAR_MISS_COST
+                    worth[row, column] = agreement - missed - strain - _ORDER_WEIGHT * abs(row - column)
         for row_index, column_index in zip(*linear_sum_assignment(worth, maximize=True), strict=True):
-            if worth[row_index, column_index] > 0:
-                self._choose(rows[row_index], columns[column_index])
-        told = self._told_by_times(ambiguous)
-        return all(number in told and self.chosen.get(number) is told[number] for number in ambiguous)
+            if worth[row_index, column_index] > _NOT_ALLOWED / 2:
+                self._choose_noted(rows[row_index], spans[column_index], fitting)
+
+    def _choose_noted(self, number: int, span: StoredSpan, fitting: dict[int, list[StoredSpan]]) -> None:
+        self._choose(number, span)
+        if span not in fitting[number]:
+            self.notes.append(
+                f"no model span encloses request {self.subjects[number].number}: span {span.span_id}, which agrees "
+                "best with it, is judged"
+            )
 
     def _agreement(self, numbers: Sequence[int], spans: Sequence[StoredSpan]) -> NDArray[np.float64]:
         """How well each request agrees with each span in what was asked and answered, from 0 to 3; shape (n, m)."""
@@ -344,7 +378,7 @@ class _Finder:
         used = self.taken | {above.span_id for span in self.chosen.values() for above in self.tree.above(span)}
         free = [span for span in models if span.span_id not in used]
         wanting = [self.subjects[number] for number in left]
-        if not any(one.wire.error or one.call.outcome != "ok" for one in wanting):
+        if not any(map(_may_fail, wanting)):
             free = [span for span in free if span.status != "ERROR"] or ([] if self.chosen else free)
         free = self.tree.innermost(free)
         if not free:
@@ -467,7 +501,7 @@ class _Finder:
                 fitting[number] = list(found.values())
             elif self.tree.root is not None and not (subject.in_company and subject.wire.attempts):
                 self.chosen[number] = self.tree.root
-        for number, span in _sure(fitting).items():
+        for number, span in _forced(fitting).items():
             self._choose(number, span)
         open_to = {number: spans for number, spans in fitting.items() if number not in self.chosen}
         if any(len(spans) > 1 for spans in open_to.values()):
@@ -477,7 +511,7 @@ class _Finder:
                 "the way that agrees best with what was asked is judged"
             )
         if open_to:
-            self._choose_best(open_to)
+            self._choose_best(open_to, {})
         for number, spans in open_to.items():
             self.chosen.setdefault(number, spans[0])
 
@@ -499,6 +533,11 @@ def _in_call(span: StoredSpan, subject: Subject) -> bool:
     begin = subject.call.start_unix_ns - TIME_TOLERANCE_NS
     end = call_end_unix_ns(subject.call) + TIME_TOLERANCE_NS
     return begin <= span.start_unix_ns and (span.end_unix_ns or end) <= end
+
+
+def _may_fail(subject: Subject) -> bool:
+    """Whether a request's own span may have ended in an error."""
+    return subject.wire.error is not None or subject.call.outcome != "ok"
 
 
 def _strain_ns(span: StoredSpan, subject: Subject) -> int:
@@ -527,30 +566,6 @@ def _forced(fitting: dict[int, list[StoredSpan]]) -> dict[int, StoredSpan]:
         for spans in open_to.values():
             for span_id in sure.values():
                 spans.pop(span_id, None)
-
-
-def _sure(fitting: dict[int, list[StoredSpan]]) -> dict[int, StoredSpan]:
-    """What the times alone decide, given that a span may be lost.
-
-    Where there are too few spans, some request goes without, and it may be the very one that has a single span left:
-    sure is then only the span that no other request could have.
-    """
-    chosen = _forced(fitting)
-    columns: dict[str, int] = {}
-    pairs = [
-        (row, columns.setdefault(one.span_id, len(columns)))
-        for row, spans in enumerate(fitting.values())
-        for one in spans
-    ]
-    if not pairs:
-        return chosen
-    ones = np.ones(len(pairs), np.int8)
-    graph = csr_array((ones, np.array(pairs).T), shape=(len(fitting), len(columns)))
-    matched = np.count_nonzero(maximum_bipartite_matching(graph, perm_type="column") >= 0)
-    if matched == sum(bool(spans) for spans in fitting.values()):
-        return chosen
-    claims = Counter(span.span_id for spans in fitting.values() for span in spans)
-    return {number: span for number, span in chosen.items() if claims[span.span_id] == 1}
 
 
 def _is_apart(span: StoredSpan, subjects: Sequence[Subject]) -> bool:

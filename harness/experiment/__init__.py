@@ -481,6 +481,10 @@ class _Cell:
             input_error=self.is_input_error,
             not_applicable=self.not_applicable,
             compares_values=config.endpoint.kind in REPEATABLE_ENDPOINTS,
+            level=config.tracing.level,
+            against=config.tracing.against,
+            into=config.tracing.into,
+            runtime=" ".join(config.runtime.packages),
         )
 
 
