@@ -276,30 +276,38 @@ def _usage_fact(  # noqa: PLR0913 - the columns in which token counts differ
     mlflow: str | tuple[Place, ...],
     otel: str | None = None,
     shown: tuple[tuple[str, ...], ...] = (),
+    implied: Callable[[Subject], Any] = lambda _subject: None,
 ) -> Fact:
-    """A token count; ``shown`` are its paths in the usage of the provider's own answers."""
+    """A token count; ``shown`` are its paths in the usage of the provider's own answers.
+
+    ``implied`` is the count that follows from others on the wire: where the wire does not state it, it is no invention.
+    """
     slot = (attribute(TOKEN_USAGE, mlflow),) if isinstance(mlflow, str) else mlflow
+    slots = slot + ((attribute(otel, level="recommended"),) if otel else ())
     witnesses = tuple(answer_place("usage", *path, witness=True) for path in shown)
     return Fact(
         name=f"usage.{name}",
         group="usage",
         description=description,
         read=read,
-        read_seen=_or_nothing(read, *slot),
+        read_seen=_or_nothing(read, *slots, implied=implied),
         mlflow=slot + witnesses,
-        otel=(attribute(otel, level="recommended"),) if otel else (),
+        otel=slots[len(slot) :],
         seek=elsewhere.by_value(*keys, side="response"),
     )
 
 
-def _or_nothing(read: Callable[[Subject], Any], *stated: Place) -> Callable[[Subject, CallTrace], Any]:
+def _or_nothing(
+    read: Callable[[Subject], Any], *stated: Place, implied: Callable[[Subject], Any] = lambda _subject: None
+) -> Callable[[Subject, CallTrace], Any]:
     """What the wire proves; that it is nothing, where the wire has said all and a place states something."""
 
     def value(subject: Subject, seen: CallTrace) -> Any:
         proven = read(subject)
         if proven is not None or seen.stands_for_several or not proofs.says_all(subject):
             return proven
-        return proofs.NOTHING if any(place.read(subject, seen) for place in stated) else None
+        found = [one for place in stated if proofs.states_some(one := place.read(subject, seen))]
+        return proofs.NOTHING if any(one != implied(subject) for one in found) else None
 
     return value
 
@@ -335,6 +343,7 @@ _calls_equal = plainly(compare.same_calls)
 _contains = plainly(compare.contains_text)
 
 _CALLS_PLACE = Place(f"{SPAN_OUTPUTS}.choices[].message.tool_calls", places.read_calls, equal=_calls_equal)
+_OTEL_CALLS_PLACE = Place("gen_ai.output.messages", places.otel_output("tool_calls"), "opt_in", equal=_calls_equal)
 
 _ABOUT_REQUEST: tuple[Fact, ...] = (
     Fact(
@@ -494,9 +503,9 @@ _ABOUT_REST: tuple[Fact, ...] = (
         group="response",
         description="the tool calls in the answer",
         read=proofs.tool_calls,
-        read_seen=_or_nothing(proofs.tool_calls, _CALLS_PLACE),
+        read_seen=_or_nothing(proofs.tool_calls, _CALLS_PLACE, _OTEL_CALLS_PLACE),
         mlflow=(_CALLS_PLACE,),
-        otel=(Place("gen_ai.output.messages", places.otel_output("tool_calls"), "opt_in", equal=_calls_equal),),
+        otel=(_OTEL_CALLS_PLACE,),
         seek=elsewhere.tool_calls,
         per_choice=True,
     ),
@@ -583,6 +592,7 @@ _ABOUT_REST: tuple[Fact, ...] = (
         read=proofs.usage(lambda usage: usage.total_tokens),
         mlflow="total_tokens",
         shown=(("total_tokens",),),
+        implied=proofs.usage(lambda usage: (usage.input_tokens or 0) + (usage.output_tokens or 0)),
     ),
     _usage_fact(
         "cached_tokens",
@@ -670,7 +680,7 @@ _ABOUT_REST: tuple[Fact, ...] = (
         group="error",
         description="how many times the request was sent",
         read=lambda subject: subject.wire.attempts if subject.wire.attempts > 1 else None,
-        mlflow=(Place("retry events, or one model span for each attempt", places.read_attempts),),
+        mlflow=(Place("retry events, or one model span for each attempt", places.read_attempts, derived=True),),
         otel=(any_attribute("http.request.resend_count", "recommended", expect=lambda value: value - 1),),
         seek=elsewhere.attempts,
     ),

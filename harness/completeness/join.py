@@ -271,8 +271,11 @@ def _look_at(trace: StoredTrace, subjects: list[Subject], copies: int, notes: li
     found = find_spans(tree, subjects, notes)
     owners: defaultdict[str, set[int]] = defaultdict(set)
     if len(subjects) > 1:
+        # A span that stands for want of a model span is its request's alone, unless it is around another's.
+        shared = {above.span_id for one in found if one.span for above in tree.above(one.span)}
+        shared |= {tree.root.span_id} if tree.root else set()
         for number, one in enumerate(found):
-            if one.matched and one.span is not None:
+            if one.span is not None and (one.matched or one.span.span_id not in shared):
                 owners[one.span.span_id].add(number)
     look = Look(tree, dict(owners))
     sharers = tuple(zip(subjects, found, strict=True))

@@ -6,7 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 
 from harness.completeness.facts import facts_for
-from harness.completeness.proofs import NOTHING
+from harness.completeness.proofs import NOTHING, states_some
 from harness.completeness.search import Hit
 from harness.results import Convention, Judgement
 
@@ -75,9 +75,9 @@ class _Judge:
             places = fact.places(convention)
             if fact.picks:
                 places = tuple(one for one in places if one.is_for(subject, value))
-            if value is NOTHING and seen is not None:
+            if value is NOTHING:
                 # It contradicts what is stated; where nothing is, there is nothing to judge.
-                places = tuple(one for one in places if one.read(subject, seen) is not None)
+                places = tuple(one for one in places if seen and states_some(one.read(subject, seen)))
             if places:
                 found = self._look(fact, value, places)
                 yield Judgement(

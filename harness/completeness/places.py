@@ -402,6 +402,8 @@ def same_first_chunk_s(subject: Subject, expected: Any, traced: Any) -> bool:
     wire = subject.wire
     if isinstance(traced, bool) or not isinstance(traced, (int, float)) or wire.received_unix_ns is None:
         return False
+    if not math.isfinite(traced):
+        return False
     traced_ns = round(traced * 1e9)
     times = [one for one in (wire.first_chunk_unix_ns, expected) if one is not None]
     return any(-TIME_TOLERANCE_NS <= traced_ns - (time - wire.received_unix_ns) <= _late_ns(subject) for time in times)

@@ -133,6 +133,15 @@ NOTHING = "nothing"
 """What the wire proves where it has nothing of a kind and a trace states some all the same."""
 
 
+def states_some(traced: Any) -> bool:
+    """Whether what stands in a place of numbers, or of one list a choice, is more than none of them."""
+    if isinstance(traced, list):
+        return any(isinstance(one, list) and one for one in traced)
+    if isinstance(traced, str):
+        return traced.isdecimal() and int(traced) > 0
+    return bool(traced) and not isinstance(traced, dict)
+
+
 def says_all(subject: Subject) -> bool:
     """Whether the wire has said all that it has to say: a whole answer, or an error in place of one."""
     error = subject.wire.error

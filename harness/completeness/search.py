@@ -462,9 +462,10 @@ def _side(attribute: str) -> Side:
 
 
 def _forms(value: Any) -> tuple[str, ...]:
-    """How a value may be written in a JSON text."""
+    """How a value may be written in a JSON text, or in one inside another."""
     if isinstance(value, str):
-        return (json.dumps(value), json.dumps(value, ensure_ascii=False))
+        plain = (json.dumps(value), json.dumps(value, ensure_ascii=False))
+        return plain + tuple(json.dumps(form, ensure_ascii=False)[1:-1] for form in plain)
     if isinstance(value, tuple):
         return ("true" if value[1] else "false",)
     return (str(value),)

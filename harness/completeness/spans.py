@@ -234,17 +234,23 @@ class _Finder:
 
     def find(self) -> list[Found]:
         sent = [number for number, one in enumerate(self.subjects) if one.wire.attempts]
+        unsent = self._of_unsent(sent)
         for family in ("model", "embedding"):
             members = [number for number in sent if self.subjects[number].family == family]
-            models = [span for span in self.tree.spans if self.families.get(span.span_id) == family]
+            models = [
+                span
+                for span in self.tree.spans
+                if self.families.get(span.span_id) == family and span.span_id not in unsent
+            ]
             if members and models:
                 self._assign(members, models)
         attempts = {number: self._earlier_spans(number) for number in list(self.chosen)}
         for number, one in enumerate(self.subjects):
             if not one.wire.attempts and (span := self._unsent(one)):
                 self._choose(number, span)
-        extras = self._extras(sent)
-        self._assign_carriers([number for number in range(len(self.subjects)) if number not in self.chosen])
+        own = dict(self.chosen)
+        self._assign_carriers([number for number in range(len(self.subjects)) if number not in own])
+        extras = self._extras(sent, own)
         return [
             Found(self.chosen.get(number), 1 + attempts[number] if number in attempts else 0, extras[number])
             for number in range(len(self.subjects))
@@ -415,25 +421,41 @@ class _Finder:
         """The model span of a call that reached no wire: the first free one in the call's own time."""
         free = [span for span in self.tree.spans if span.span_id in self.families and span.span_id not in self.taken]
         if len(self.subjects) > 1:
-            begin = subject.call.start_unix_ns - TIME_TOLERANCE_NS
-            end = call_end_unix_ns(subject.call) + TIME_TOLERANCE_NS
-            free = [span for span in free if begin <= span.start_unix_ns and (span.end_unix_ns or end) <= end]
+            free = [span for span in free if _in_call(span, subject)]
         return next(iter(self.tree.innermost(free)), None)
 
-    def _extras(self, sent: list[int]) -> defaultdict[int, int]:
-        """Model spans too many, by the request that they stand with: around or inside its span, or in its time."""
+    def _of_unsent(self, sent: list[int]) -> set[str]:
+        """Model spans in the time of a call that reached no wire: no other request's, unless the times allow it."""
+        calls = [one for one in self.subjects if not one.wire.attempts]
+        return {
+            span.span_id
+            for span in self.tree.spans
+            if span.span_id in self.families
+            and any(_in_call(span, one) for one in calls)
+            and not any(self._may_be(span, number) for number in sent)
+        }
+
+    def _extras(self, sent: list[int], chosen: dict[int, StoredSpan]) -> defaultdict[int, int]:
+        """Model spans too many, by the request that they stand with: around or inside its span, or in its time.
+
+        ``chosen`` are the model spans of requests. A span that a request of the other family is judged by is of the
+        wrong kind, not one too many, unless it is around another's.
+        """
         extras: defaultdict[int, int] = defaultdict(int)
         if all(span_id in self.taken for span_id in self.families):
             return extras
         first = {self.subjects[number].family: number for number in reversed(sent)}
-        around = {number: {above.span_id for above in self.tree.above(span)} for number, span in self.chosen.items()}
+        around = {number: {above.span_id for above in self.tree.above(span)} for number, span in chosen.items()}
+        carriers = {number: span.span_id for number, span in self.chosen.items() if number not in chosen}
+        mistyped = {one for number, one in carriers.items() if self.families.get(one) != self.subjects[number].family}
+        settled = self.taken | mistyped.difference(*around.values())
         for span in self.tree.spans:
             family = self.families.get(span.span_id)
-            if span.span_id in self.taken or family not in first:
+            if span.span_id in settled or family not in first:
                 continue
             above = {one.span_id for one in self.tree.above(span)}
             near = [number for number, ids in around.items() if span.span_id in ids]
-            near = near or [number for number, one in self.chosen.items() if one.span_id in above]
+            near = near or [number for number, one in chosen.items() if one.span_id in above]
             near = near or [number for number in sent if encloses(span, self.subjects[number], first=False)]
             if not near and span.status == "ERROR" and _is_apart(span, self.subjects):
                 self.notes.append(
@@ -504,6 +526,13 @@ def _begins_with_call(span: StoredSpan, subject: Subject, tolerance_ns: int) -> 
     before it: that tells calls apart that ran at once.
     """
     return len(subject.flow) < 2 or span.start_unix_ns >= subject.call.start_unix_ns - tolerance_ns
+
+
+def _in_call(span: StoredSpan, subject: Subject) -> bool:
+    """Whether a span lies in a call's own time, within the tolerance."""
+    begin = subject.call.start_unix_ns - TIME_TOLERANCE_NS
+    end = call_end_unix_ns(subject.call) + TIME_TOLERANCE_NS
+    return begin <= span.start_unix_ns and (span.end_unix_ns or end) <= end
 
 
 def _may_fail(subject: Subject) -> bool:
