@@ -32,6 +32,9 @@ CALL_ID_HEADER = "x-harness-call-id"
 CALL_ID_METADATA = "harness.call_id"
 """The trace metadata key that ties a trace to its call, or to its flow, in the completeness pass."""
 
+CONTROL_FORK = 1
+"""In the completeness pass the fork of calls that repeat the baseline's, to see whether they repeat themselves."""
+
 Arm = Literal["strategy", "baseline"]
 Pass = Literal["completeness", "timing", "loss"]
 Dialect = Literal["openai", "mistral"]

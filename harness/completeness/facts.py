@@ -105,7 +105,7 @@ if TYPE_CHECKING:
     from harness.completeness.spans import Subject
     from harness.results import Convention
 
-FACTS_VERSION = 3
+FACTS_VERSION = 4
 """Raised whenever a row's reading, places or comparison change.
 
 1. first version.
@@ -116,6 +116,8 @@ FACTS_VERSION = 3
    of them; the first token may be as late as it was for the application; OpenTelemetry has no input messages and no
    response id of embeddings; token counts and tool calls that the wire denies, and model spans that reach out of their
    call, are wrong; the Responses API's input is ``request.items``.
+4. a total that is the sum of the wire's counts is not invented; what OpenTelemetry's places invent is judged where
+   MLflow's say nothing, and a zero there invents nothing; counted retry events state no number of attempts.
 """
 
 Group = Literal["request", "response", "usage", "stream", "error", "structure"]

@@ -66,6 +66,7 @@ def _judge(records: CellRecords) -> CompletenessResult:
     notes = [*join.notes, *_wire_notes(join)]
     expects = records.cell.expects_traces
     comparison = compare_arms(records, _trace_ids(join))
+    notes += comparison.notes
     others = _Others(records, comparison)
     sampled = records.cell.expected_share < 1.0
     # Where calls are sampled by chance, a trace that is not there is none that was expected.
@@ -118,7 +119,9 @@ class _Others:
 
     def __init__(self, records: CellRecords, comparison: Comparison) -> None:
         ids = ((CallId.parse(call.call_id), call) for call in records.calls)
-        self._plain = {str(one._replace(arm="strategy")): call for one, call in ids if one.arm == "baseline"}
+        self._plain = {
+            str(one._replace(arm="strategy")): call for one, call in ids if one.arm == "baseline" and one.fork == 0
+        }
         self._differences: defaultdict[str, list[TransparencyFinding]] = defaultdict(list)
         for finding in comparison.findings:
             self._differences[finding.call_id].append(finding)

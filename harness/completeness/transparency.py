@@ -14,6 +14,9 @@ Two things differ between processes without anybody's fault and are masked befor
 different: UUIDs that did not come over the wire (LangChain and LangGraph make such ids for runs and
 messages), and addresses in the ``repr`` of what is no data. A UUID that an exchange of the call shows
 is compared like any other text.
+
+An application that does not repeat itself without tracing either is no witness: where the baseline's calls
+were made twice, what differs between the two times is called no difference, and a note says so.
 """
 
 from __future__ import annotations
@@ -24,7 +27,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
-from harness.records import CallId
+from harness.records import CONTROL_FORK, CallId
 from harness.results import TransparencyFinding
 
 if TYPE_CHECKING:
@@ -50,11 +53,13 @@ class Comparison(NamedTuple):
         findings: The differences, at most one for each aspect of a call.
         compared: Calls that were compared; ``None`` if none could be.
         reason: Why none could be.
+        notes: What could not be told, one sentence a flow.
     """
 
     findings: tuple[TransparencyFinding, ...]
     compared: int | None
     reason: str | None = None
+    notes: tuple[str, ...] = ()
 
 
 def compare_arms(records: CellRecords, trace_ids: Mapping[str, str]) -> Comparison:
@@ -64,44 +69,79 @@ def compare_arms(records: CellRecords, trace_ids: Mapping[str, str]) -> Comparis
         records: The cell's raw records.
         trace_ids: Call id to the id of the call's trace, for evidence.
     """
-    arms: dict[str, dict[tuple[int, str], dict[int, Call]]] = {"strategy": {}, "baseline": {}}
+    arms: dict[tuple[str, int], dict[tuple[int, str], dict[int, Call]]] = defaultdict(dict)
     for call in records.calls:
         call_id = CallId.parse(call.call_id)
         if call_id.phase == "completeness":
-            flows = arms[call_id.arm]
+            flows = arms[call_id.arm, call_id.fork]
             flows.setdefault((call_id.repetition, call_id.sample), {})[call_id.step] = call
-    both = [flow for flow in arms["strategy"] if flow in arms["baseline"]]
+    strategy, baseline, control = (arms[key] for key in (("strategy", 0), ("baseline", 0), ("baseline", CONTROL_FORK)))
+    both = [flow for flow in strategy if flow in baseline]
     if not both:
         return Comparison((), None, "the completeness pass has no calls without tracing to compare with")
     exchanges = _exchanges_by_call(records.exchanges)
+    values = records.cell.compares_values
     found: list[TransparencyFinding] = []
-    compared = 0
+    notes: list[str] = []
     for flow in both:
-        traced, plain = arms["strategy"][flow], arms["baseline"][flow]
-        differences = []
-        if traced.keys() != plain.keys():
-            first = traced[min(traced)]
-            numbers = f"{len(plain)} call(s)", f"{len(traced)} call(s)"
-            differences.append((first, _Difference("outcome", "calls of the flow", *numbers)))
-        swapped = _swapped(plain, traced, exchanges)
-        same_so_far = True
-        for step in sorted(traced.keys() & plain.keys()):
-            compared += 1
-            mask = _Mask(exchanges, traced[step].call_id, plain[step].call_id)
-            sent, sent_traced = (exchanges.get(one.call_id, []) for one in (plain[step], traced[step]))
-            values = records.cell.compares_values and _answered_alike(sent, sent_traced)
-            seen = [] if step in swapped else list(_differences(plain[step], traced[step], mask, values=values))
-            if records.cell.compares_values and same_so_far and plain[step].outcome == traced[step].outcome:
-                alone = not (_overlaps(step, plain) or _overlaps(step, traced))
-                seen += _request_difference(plain[step], sent, sent_traced, mask, count=alone)
-            if _is_held_back(traced[step], sent_traced) and not _is_held_back(plain[step], sent):
-                whens = "before the stream's last event", "after the stream's last event"
-                seen.append(_Difference("chunks", "time of the first chunk", *whens))
-            # A later turn holds what came before: another request is then no further difference.
-            same_so_far = same_so_far and values and not seen
-            differences += [(traced[step], one) for one in seen]
-        found += [_finding(call, one, trace_ids.get(call.call_id)) for call, one in differences]
-    return Comparison(tuple(found), compared)
+        traced, plain = strategy[flow], baseline[flow]
+        differences = _flow_differences(plain, traced, exchanges, values=values)
+        if differences and flow in control:
+            unsteady = _unsteady(_flow_differences(plain, control[flow], exchanges, values=values))
+            if hidden := {one.difference.aspect for one in differences if one.what in unsteady}:
+                notes.append(
+                    f"sample {flow[1]}: the application does not repeat itself without tracing either "
+                    f"({', '.join(sorted(hidden))}), so that is not compared"
+                )
+                differences = [one for one in differences if one.what not in unsteady]
+        found += [_finding(traced[step], one, trace_ids.get(traced[step].call_id)) for step, one in differences]
+    compared = sum(len(strategy[flow].keys() & baseline[flow].keys()) for flow in both)
+    return Comparison(tuple(found), compared, notes=tuple(notes))
+
+
+class _Seen(NamedTuple):
+    step: int
+    difference: _Difference
+
+    @property
+    def what(self) -> tuple[int, Aspect]:
+        """What differs, whatever the place and the values are: chance may hit another place each time."""
+        return self.step, self.difference.aspect
+
+
+def _unsteady(differences: list[_Seen]) -> set[tuple[int, Aspect]]:
+    """What cannot be compared because it differs by itself; where other things are asked, other answers come."""
+    found = {one.what for one in differences}
+    asked = {step for step, aspect in found if aspect == "requests"}
+    answers: tuple[Aspect, ...] = ("value", "chunks")
+    return found | {(step, aspect) for step in asked for aspect in answers}
+
+
+def _flow_differences(
+    plain: dict[int, Call], traced: dict[int, Call], exchanges: Mapping[str, list[Exchange]], *, values: bool
+) -> list[_Seen]:
+    """What differs between the calls of one flow and the same calls of another time."""
+    found: list[_Seen] = []
+    if traced.keys() != plain.keys():
+        numbers = f"{len(plain)} call(s)", f"{len(traced)} call(s)"
+        found.append(_Seen(min(traced), _Difference("outcome", "calls of the flow", *numbers)))
+    swapped = _swapped(plain, traced, exchanges)
+    same_so_far = True
+    for step in sorted(traced.keys() & plain.keys()):
+        mask = _Mask(exchanges, traced[step].call_id, plain[step].call_id)
+        sent, sent_traced = (exchanges.get(one.call_id, []) for one in (plain[step], traced[step]))
+        alike = values and _answered_alike(sent, sent_traced)
+        seen = [] if step in swapped else list(_differences(plain[step], traced[step], mask, values=alike))
+        if values and same_so_far and plain[step].outcome == traced[step].outcome:
+            alone = not (_overlaps(step, plain) or _overlaps(step, traced))
+            seen += _request_difference(plain[step], sent, sent_traced, mask, count=alone)
+        if _is_held_back(traced[step], sent_traced) and not _is_held_back(plain[step], sent):
+            whens = "before the stream's last event", "after the stream's last event"
+            seen.append(_Difference("chunks", "time of the first chunk", *whens))
+        # A later turn holds what came before: another request is then no further difference.
+        same_so_far = same_so_far and alike and not seen
+        found += [_Seen(step, one) for one in seen]
+    return found
 
 
 class _Difference(NamedTuple):
@@ -114,7 +154,7 @@ class _Difference(NamedTuple):
 class _Mask:
     """Masks what differs between processes; reads the wire only when two values differ."""
 
-    def __init__(self, exchanges: dict[str, list[Exchange]], *call_ids: str) -> None:
+    def __init__(self, exchanges: Mapping[str, list[Exchange]], *call_ids: str) -> None:
         self._exchanges = [one for call_id in call_ids for one in exchanges.get(call_id, ())]
         self._on_wire: set[str] | None = None
 

@@ -31,6 +31,7 @@ from harness.overhead import analyse, precision_reached
 from harness.processes import WorkFolder, split_cpus, timing_lock
 from harness.prompts import PromptSet, resolve_prompts
 from harness.records import (
+    CONTROL_FORK,
     Call,
     CallId,
     CellRecord,
@@ -342,6 +343,7 @@ class _Cell:
             worker.finish()
             self._run_samples(untraced, [one.sample_id for one in self.not_applicable])
             untraced.finish()
+        self._repeat_own_scenarios(setup, folder)
         self.traces = self.store.read_traces(WORKER_NAME.format(cell=self.cell_id), begun_unix_ns, time.time_ns())
         if self.collector is not None:
             known = {trace.trace_id: trace.call_id for trace in self.traces if trace.call_id is not None}
@@ -363,6 +365,19 @@ class _Cell:
         """The same application without tracing: what it gets is what it has to get with tracing."""
         none = {"arm": "baseline", "strategy_target": STRATEGIES["none"], "style": "", "depth": ""}
         return setup.model_copy(update={**none, "tracking_uri": None, "experiment": None})
+
+    def _repeat_own_scenarios(self, setup: WorkerSetup, folder: Path) -> None:
+        """Run scenarios of one's own without tracing once more: what they do not repeat, tracing did not change."""
+        left_out = {one.sample_id for one in self.not_applicable}
+        own = {one.id for one in self.prompts.samples if ":" in one.scenario and one.id not in left_out}
+        if not own:
+            return
+        again = self._untraced(setup).model_copy(update={"fork": CONTROL_FORK})
+        self.progress.stage("repeating scenarios of one's own", len(own))
+        with ArmProcess(again, folder, self._hidden()) as control:
+            control.wait_ready()
+            self._run_samples(control, [one.id for one in self.prompts.samples if one.id not in own])
+            control.finish()
 
     def _run_samples(self, worker: ArmProcess, skipped: Sequence[str] = ()) -> tuple[NotApplicable, ...]:
         """Run the samples in one process; gives those that it could not run."""

@@ -10,7 +10,7 @@ import pytest
 
 from harness.completeness import judge_cell
 from harness.completeness.known import KNOWN, KNOWN_LOSSES
-from harness.records import Call, Chunk, Loss, Observation
+from harness.records import CONTROL_FORK, Call, CallId, Chunk, Loss, Observation
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -298,6 +298,30 @@ def test_a_request_that_tracing_repeated_is_found(make_scene: MakeScene, parts: 
     assert [(one.aspect, one.place, one.without, one.with_tracing) for one in found] == [
         ("requests", "number of requests", "1", "2")
     ]
+
+
+@pytest.mark.parametrize(
+    ("again", "found"),
+    [("first", ["value"]), ("third", []), (None, ["value"])],
+    ids=["repeats itself", "does not", "was not repeated"],
+)
+def test_what_the_application_does_not_repeat_is_no_difference(
+    make_scene: MakeScene, again: str | None, found: list[str]
+) -> None:
+    """Where it differs without tracing, too, nothing is said against tracing, and a note says why."""
+    scene, baseline = make_scene(), make_scene()
+    scene.call["observed"], baseline.call["observed"] = (Observation(value=f'"{one}"') for one in ("second", "first"))
+    _with_baseline(scene, baseline)
+    if again is not None:
+        control = copy.deepcopy(baseline)
+        name = CallId.parse(baseline.call["call_id"])._replace(fork=CONTROL_FORK)
+        control.call |= {"call_id": str(name), "observed": Observation(value=f'"{again}"')}
+        for one in control.exchanges:
+            one["call_id"] = str(name)
+        scene.more = [*scene.more, control]
+    result = scene.judge()
+    assert [one.aspect for one in result.transparency] == found
+    assert ["does not repeat itself" in note for note in result.notes] == ([True] if again == "third" else [])
 
 
 @pytest.mark.parametrize(("chunk_ms", "held"), [(100, True), (2, False)])

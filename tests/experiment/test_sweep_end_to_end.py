@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
+from harness.experiment.analysis import analyse_cell
 from harness.processes import python_module
 from harness.records import CellRecords, read_cell
 
@@ -352,6 +353,19 @@ def test_own_prompts_provider_and_strategy_work_from_files(tmp_path: Path) -> No
     records = found.records(found.cells[0])
     assert [call.text for call in records.calls_of("strategy")] == ["One", "Two"]
     assert found.cells[0].data.metrics["traces.stored"] == 2
+
+
+def test_an_application_that_does_not_repeat_itself_is_not_blamed_on_tracing(tmp_path: Path) -> None:
+    """A scenario of one's own runs untraced a second time: what it does not repeat, tracing did not change."""
+    own = Path(__file__).parent.parent / "scenarios" / "own_scenario.py"
+    line = {"id": "dice", "scenario": f"{own}:undecided", "messages": [{"role": "user", "content": "Is it?"}]}
+    (tmp_path / "mine.jsonl").write_text(json.dumps(line) + "\n", encoding="utf-8")
+    found = sweep(tmp_path, "provider=openai", "tracing=autolog", "prompts.path=mine.jsonl", "measure.timing=false")
+    assert found.done.returncode == 0, found.done.stdout + found.done.stderr
+    result = analyse_cell(found.records(found.cells[0])).completeness
+    assert result is not None
+    assert (result.traces_stored, result.transparency_compared, result.transparency) == (1, 1, ())
+    assert any("does not repeat itself" in note for note in result.notes)
 
 
 def test_a_server_can_be_the_store(tmp_path: Path, migrated_store: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 if TYPE_CHECKING:
     from harness.scenarios import Application
@@ -43,3 +44,9 @@ def same_step(app: Application) -> None:
     step = app.reserve(1)[0]
     app.call(step=step)
     app.call(step=step)
+
+
+def undecided(app: Application) -> str:
+    """Asks another question each time."""
+    messages = ({"role": "user", "content": f"Is {uuid4().hex} a good number?"},)
+    return app.text("chat", app.call(sample=app.sample.model_copy(update={"messages": messages})))
