@@ -69,6 +69,10 @@ class StoreError(CellError):
     """The MLflow store did not take or give back what it should."""
 
 
+class ReportError(HarnessError):
+    """A report that could not be made of what was measured: a mistake in the harness."""
+
+
 def unknown_option(kind: str, offender: str, place: str, options: Iterable[str]) -> ConfigError:
     """Make the error for a name that is not among the options.
 

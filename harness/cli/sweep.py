@@ -11,6 +11,7 @@ import uuid
 from typing import TYPE_CHECKING
 
 import hydra
+from pydantic import ValidationError
 from rich.text import Text
 
 from harness.cli.compose import register_schema, to_config
@@ -23,6 +24,7 @@ from harness.errors import (
     EXIT_OK,
     HarnessError,
     InputError,
+    ReportError,
     StoreError,
 )
 from harness.experiment import run_cell
@@ -139,17 +141,37 @@ def _conclude(store: Store, run_id: str, *, interrupted: bool) -> int:
     """Make the report from what is in the store, end the sweep's run, and say how it went."""
     try:
         store.set_tag(run_id, ENDED_TAG, str(time.time_ns()))
-        sweep = read_sweep(store, run_id)
-        show(sweep)
-        write_report(store, run_id, sweep)
+        with _told_as_ours(store, run_id):
+            sweep = read_sweep(store, run_id)
+            show(sweep)
+            write_report(store, run_id, sweep)
         status = _exit_status(sweep, interrupted=interrupted)
         store.end_run(run_id, "KILLED" if interrupted else "FINISHED" if status == EXIT_OK else "FAILED")
+    except ReportError:
+        store.end_run(run_id, "FAILED")
+        raise
     except Exception as error:
         for lost in _Shared.errors:
             OUT.print(Text(f"not written: {lost}", style="red"), soft_wrap=True)
         raise _store_failed(store.uri, error) from error
     show_place(sweep, store, run_id)
     return status
+
+
+@contextlib.contextmanager
+def _told_as_ours(store: Store, run_id: str) -> Iterator[None]:
+    """Tell a mistake of the report's from trouble with the store: nothing that was measured is lost by it."""
+    try:
+        yield
+    except (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValidationError) as error:
+        sweep_id = store.client.get_run(run_id).data.tags.get(SWEEP_TAG, run_id)
+        said = (str(error).splitlines() or [""])[0]
+        raise ReportError(
+            without_secrets(
+                f"the report could not be made ({type(error).__name__}: {said}), which is a mistake in the harness; "
+                f"the records are in the store {store.uri}, and `harness report {sweep_id}` makes the report of them"
+            )
+        ) from error
 
 
 def _store_failed(uri: str, error: Exception) -> StoreError:

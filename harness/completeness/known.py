@@ -209,14 +209,15 @@ def _lost(row: KnownLoss, losses: Sequence[Loss]) -> DefectFinding | None:
     tried = [one for one in losses if one.ending == row.ending and one.expected_traces]
     if not tried:
         return None
-    lost = [one for one in tried if one.stored_traces < one.expected_traces]
+    # A trace that is there without its metadata, or without a root that ended, has not survived.
+    lost = [one for one in tried if one.complete_traces < one.expected_traces]
     first = (lost or tried)[0]
     return DefectFinding(
         defect=row.name,
         title=row.title,
         versions=row.versions,
         status="found" if lost else "mended",
-        calls=sum(one.expected_traces - one.stored_traces for one in lost),
+        calls=sum(one.expected_traces - one.complete_traces for one in lost),
         applicable=sum(one.expected_traces for one in tried),
         wire=f"{first.calls} calls, {first.expected_traces} traces expected",
         traced=f"{first.stored_traces} traces stored, {first.complete_traces} of them complete",
@@ -520,4 +521,9 @@ KNOWN_LOSSES: tuple[KnownLoss, ...] = (
     KnownLoss("burst_loses_traces", "A burst of calls loses traces, though it is drained", "burst"),
     KnownLoss("os_exit_loses_queued", "os._exit loses the traces that are queued", "os._exit"),
     KnownLoss("sigterm_loses_queued", "SIGTERM loses the traces that are queued", "SIGTERM"),
+    KnownLoss(
+        "forked_child_stores_nothing",
+        "A process that is forked after its parent has traced stores nothing, and does not end",
+        "fork-after-calls",
+    ),
 )

@@ -20,6 +20,7 @@ ENDINGS: dict[ProcessEnding, str] = {
     "SIGTERM": "SIGTERM",
     "SIGKILL": "SIGKILL",
     "fork": "a forked child that ends",
+    "fork-after-calls": "a forked child whose parent had traced",
     "burst": "a burst, then a drain",
 }
 """Each ending in words."""

@@ -543,15 +543,17 @@ def test_a_decorated_generator_that_was_left_is_found(make_scene: MakeScene) -> 
 
 
 @pytest.mark.parametrize("row", KNOWN_LOSSES, ids=lambda row: row.ending)
-@pytest.mark.parametrize(("stored", "status"), [(40, "found"), (100, "mended")])
-def test_losses_are_found(make_scene: MakeScene, row: Any, stored: int, status: str) -> None:
-    """What an ending loses is counted from its own records."""
+@pytest.mark.parametrize(
+    ("stored", "complete", "status"), [(40, 40, "found"), (100, 60, "found"), (100, 100, "mended")]
+)
+def test_losses_are_found(make_scene: MakeScene, row: Any, stored: int, complete: int, status: str) -> None:
+    """What an ending loses is counted from its own records; a half-written trace is lost, too."""
     loss = Loss(
-        ending=row.ending, calls=100, expected_traces=100, stored_traces=stored, complete_traces=stored, exit_status=0
+        ending=row.ending, calls=100, expected_traces=100, stored_traces=stored, complete_traces=complete, exit_status=0
     )
     result = judge_cell(make_scene().records()._replace(losses=(loss,)))
     (found,) = [one for one in result.defects if one.defect == row.name]
-    assert (found.status, found.calls, found.applicable) == (status, 100 - stored, 100)
+    assert (found.status, found.calls, found.applicable) == (status, 100 - complete, 100)
 
 
 def test_a_generator_that_ends_its_span_itself_is_no_case(make_scene: MakeScene) -> None:

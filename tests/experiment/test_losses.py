@@ -21,6 +21,7 @@ from harness.gateway.process import Gateway
 from harness.gateway.settings import GatewayConfig
 from harness.prompts import Sample
 from harness.records import CallId, StoredSpan, StoredTrace, read_cell
+from harness.report.losses import ENDINGS
 from harness.tracing.switches import switch_environment
 from harness.worker import WorkerSetup
 
@@ -277,3 +278,8 @@ def test_a_call_counts_once_and_as_complete_only_with_all_of_its_trace(
 ) -> None:
     """Duplicates count once; without an ended root span or what ties it to its call a trace is not complete."""
     assert count(traces) == {"stored_traces": stored, "complete_traces": complete, "untied_traces": untied}
+
+
+def test_every_ending_has_words_and_a_row_in_the_report() -> None:
+    """An ending that the report cannot name would cost the whole report."""
+    assert set(ENDINGS) == set(PROCESS_ENDINGS)
