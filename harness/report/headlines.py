@@ -81,8 +81,10 @@ def _defect_lines(view: SweepView) -> list[str]:
 def _loss_lines(view: SweepView) -> list[str]:
     lines = []
     for ending, entries in loss_table(view).rows:
-        lossy = [entry for entry in entries if entry is not None and entry.lost]
+        lossy = [entry for entry in entries if entry is not None and (entry.lost or entry.incomplete)]
         if lossy:
             lost, expected = sum(entry.lost for entry in lossy), sum(entry.expected for entry in lossy)
-            lines.append(f"Ending by {ending}: {lost} of {expected} traces lost in {count(len(lossy), 'cell')}.")
+            incomplete = sum(entry.incomplete for entry in lossy)
+            more = f" and {incomplete} more left incomplete" if incomplete else ""
+            lines.append(f"Ending by {ending}: {lost} of {expected} traces lost{more} in {count(len(lossy), 'cell')}.")
     return lines

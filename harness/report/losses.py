@@ -27,11 +27,25 @@ ENDINGS: dict[ProcessEnding, str] = {
 
 
 class LossEntry(NamedTuple):
-    """What one ending cost one cell; ``note`` has what else was seen."""
+    """What one ending cost one cell.
+
+    Attributes:
+        lost: Traces that are not there.
+        incomplete: Traces that are there without a root that ended, or without their metadata.
+        expected: Traces that should be there.
+        note: What else was seen.
+    """
 
     lost: int
+    incomplete: int
     expected: int
     note: str
+
+    @property
+    def text(self) -> str:
+        """As a table shows it, such as ``204 of 2000, 674 more incomplete``."""
+        more = f", {self.incomplete} more incomplete" if self.incomplete else ""
+        return f"{self.lost} of {self.expected}{more}"
 
 
 class LossTable(NamedTuple):
@@ -60,10 +74,10 @@ def _entry(losses: list[Loss]) -> LossEntry | None:
     incomplete = stored - sum(loss.complete_traces for loss in losses)
     notes = [f"{stored} of {expected} stored after {count(sum(loss.calls for loss in losses), 'call')}"]
     if incomplete:
-        notes.append(f"{incomplete} of them without an end")
+        notes.append(f"{incomplete} of them without an end or their metadata")
     notes += [f"exit status {loss.exit_status}" for loss in losses if loss.exit_status is not None]
     notes += [f"{number(loss.sent_per_s)} calls/s" for loss in losses if loss.sent_per_s is not None]
-    return LossEntry(max(0, expected - stored), expected, ", ".join(notes))
+    return LossEntry(max(0, expected - stored), incomplete, expected, ", ".join(notes))
 
 
 class NotRun(NamedTuple):

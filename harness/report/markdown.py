@@ -130,7 +130,7 @@ def _loss_lines(view: SweepView) -> list[str]:
     if not losses.rows:
         return ["No cell tried how a process may end."]
     rows = (
-        [escape(ending), *("·" if entry is None else f"{entry.lost} of {entry.expected}" for entry in entries)]
+        [escape(ending), *("·" if entry is None else entry.text for entry in entries)]
         for ending, entries in losses.rows
     )
     return _table(("How the process ended", *(escape(cell.name) for cell in losses.cells)), rows)

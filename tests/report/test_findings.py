@@ -161,8 +161,12 @@ def test_losses_are_told_by_ending_and_strategy(scenario_sweep: SweepResult) -> 
     untraced, traced, _ = by_ending["os._exit()"]
     assert untraced is None
     assert traced is not None
-    assert (traced.lost, traced.expected) == (6, 10)
-    assert "4 of 10 stored after 10 calls, 1 of them without an end, exit status 0, 512 calls/s" in traced.note
+    assert (traced.lost, traced.incomplete, traced.expected) == (6, 1, 10)
+    assert traced.text == "6 of 10, 1 more incomplete"
+    assert (
+        "4 of 10 stored after 10 calls, 1 of them without an end or their metadata, exit status 0, 512 calls/s"
+        in traced.note
+    )
 
 
 def test_endings_without_expectations_have_no_table(make_sweep: Callable[..., SweepResult]) -> None:
