@@ -14,6 +14,8 @@ from harness.config import (
     ALL,
     BACKENDS,
     DEPTHS,
+    DESTINATIONS,
+    LEVELS,
     PROCESS_ENDINGS,
     RESTS,
     STYLES,
@@ -21,6 +23,7 @@ from harness.config import (
     ExportConfig,
     HarnessConfig,
     MeasureConfig,
+    TracingConfig,
 )
 from harness.errors import ConfigError, EndpointError, unknown_option
 
@@ -111,8 +114,10 @@ def _check_tracing(config: HarnessConfig) -> None:
         raise ConfigError(f"tracing.name=none is kept for {NO_TRACING}; give {tracing.target} another name")
     # A wrong value is wrong also where it has no effect: a sweep's other cells have the same.
     _check_export(tracing.export)
+    _check_levels(tracing)
     if tracing.name == "none":
-        tracing.export = ExportConfig()
+        usual = TracingConfig()
+        tracing.export, tracing.level, tracing.into = ExportConfig(), usual.level, usual.into
     check_target(tracing.target, "tracing.target")
 
 
@@ -124,10 +129,74 @@ def _check_export(export: ExportConfig) -> None:
     ratio = export.sampling_ratio
     if ratio is not None and not 0.0 <= ratio <= 1.0:
         raise ConfigError(f"tracing.export.sampling_ratio={ratio} is not between 0 and 1")
-    if export.otlp and not _installed(OTLP_PACKAGE):
+    if export.otlp:
+        _check_otlp("tracing.export.otlp=true", "leave tracing.export.otlp=false")
+
+
+def _check_levels(tracing: TracingConfig) -> None:
+    """See that a level can be timed against another, and that nothing else says how far the strategy goes."""
+    level, against, into, export = tracing.level, tracing.against, tracing.into, tracing.export
+    _one_of("level", level, "tracing.level", LEVELS)
+    _one_of("level", against, "tracing.against", LEVELS)
+    _one_of("destination", into, "tracing.into", DESTINATIONS)
+    if tracing.name == "none":
+        if against != "untraced":
+            raise ConfigError(
+                f"tracing.against={against} cannot be with tracing=none, which has no levels; leave "
+                "tracing.against=untraced, or choose a strategy such as tracing=autolog"
+            )
+        return
+    if level == "untraced":
+        raise ConfigError("tracing.level=untraced is the same as no strategy; choose tracing=none")
+    if LEVELS.index(against) >= LEVELS.index(level):
         raise ConfigError(
-            f"tracing.export.otlp=true needs the package {OTLP_PACKAGE}, which is not installed; install it, "
-            "or leave tracing.export.otlp=false"
+            f"tracing.against={against} is not below tracing.level={level}; the levels, from the lowest, are: "
+            f"{', '.join(LEVELS)}"
+        )
+    if (level, against) != ("exported", "untraced"):
+        for key, given in (("disabled", export.disabled), ("sampling_ratio", export.sampling_ratio is not None)):
+            if given:
+                raise ConfigError(
+                    f"tracing.export.{key}={str(getattr(export, key)).lower()} cannot be with tracing.level={level} "
+                    f"and tracing.against={against}, which say how far the strategy goes; leave it out"
+                )
+    if level != "exported":
+        _check_below_export(level, into, export)
+    if into == "collector":
+        _check_collector(export)
+
+
+def _check_below_export(level: str, into: str, export: ExportConfig) -> None:
+    if into != "sqlite":
+        raise ConfigError(
+            f"tracing.into={into} has no effect with tracing.level={level}, which exports nothing; leave it out, or "
+            "choose tracing.level=exported"
+        )
+    if export.otlp:
+        raise ConfigError(
+            f"tracing.export.otlp=true has no effect with tracing.level={level}, which exports nothing; leave it out, "
+            "or choose tracing.level=exported"
+        )
+
+
+def _check_collector(export: ExportConfig) -> None:
+    if export.otlp:
+        raise ConfigError(
+            "tracing.export.otlp=true sends spans to a collector beside the store, and tracing.into=collector in its "
+            "place; choose one of them"
+        )
+    if export.asynchronous is False:
+        raise ConfigError(
+            "tracing.export.asynchronous=false has no effect with tracing.into=collector: MLflow exports over OTLP in "
+            "batches only; leave it out, or choose tracing.into=sqlite or tracing.into=server"
+        )
+    _check_otlp("tracing.into=collector", "choose tracing.into=sqlite or tracing.into=server")
+
+
+def _check_otlp(asked: str, otherwise: str) -> None:
+    if not _installed(OTLP_PACKAGE):
+        raise ConfigError(
+            f"{asked} needs the package {OTLP_PACKAGE}, which is not installed; install it, or {otherwise}"
         )
 
 

@@ -8,9 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from harness.records import Dialect, ProcessEnding
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 STYLES = ("decorator", "wrapper", "context")
 DEPTHS = ("plain", "careful")
@@ -305,3 +308,9 @@ def data_folder(name: str) -> Path:
     """Where ``conf`` or ``datasets`` stands: inside the installed package, or beside it in a checkout."""
     inside = Path(str(files("harness"))) / name
     return inside if inside.is_dir() else Path(__file__).resolve().parent.parent / name
+
+
+def measure_of(config: Mapping[str, Any]) -> MeasureConfig:
+    """The measure part of a recorded configuration; keys of other versions are left out."""
+    known = MeasureConfig.__dataclass_fields__
+    return MeasureConfig(**{key: value for key, value in config.get("measure", {}).items() if key in known})

@@ -132,6 +132,28 @@ def timing_lock(waiting: Callable[[], None] | None = None) -> Iterator[None]:
         yield
 
 
+def suspend(pid: int) -> None:
+    """Stop a child that has a session of its own with all that belongs to it, and see that it has stopped."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(pid, signal.SIGSTOP)
+    # WNOWAIT: an exit that is seen here must stay there for Popen to reap.
+    os.waitid(os.P_PID, pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+
+
+def resume(pid: int) -> None:
+    """Let a stopped child go on, with all that belongs to it."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(pid, signal.SIGCONT)
+
+
+def cpu_ns(pid: int) -> int:
+    """CPU time of all threads of a process so far, also of those that have ended, to the kernel's tick (10 ms)."""
+    stat = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
+    # Fields 14 and 15; the second field may hold spaces, so count from its closing bracket.
+    user, system = stat.rpartition(")")[2].split()[11:13]
+    return (int(user) + int(system)) * 1_000_000_000 // os.sysconf("SC_CLK_TCK")
+
+
 def end(process: subprocess.Popen[Any], grace_s: float = 0.0) -> None:
     """End a child that has a session of its own, stopped or not, with all that it started."""
     if grace_s:

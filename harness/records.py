@@ -338,8 +338,14 @@ class ArmRun(Record):
         drain_ns: That last drain, as the caller of the flush waits for it.
         expected_traces: Traces that the strategy should have stored in this arm.
         stored_traces: Traces found in the arm's store after the drain.
-        stored_bytes: Growth of the arm's store over all its calls; ``None`` without a store.
+        stored_bytes: Growth of the arm's store over all its calls; ``None`` without a store, and for a
+            collector, which stores nothing.
         peak_memory_bytes: Peak resident memory of the process.
+        destination: Where the arm's traces went: ``""`` for an arm that traces nothing, else as
+            ``tracing.into`` names it.
+        destination_cpu_ns: CPU time of the server or the collector that took them, over the measured calls
+            and the last drain: no part of ``measured_cpu_ns``, because it is not the application's. ``None``
+            where the arm writes its store itself.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -358,6 +364,8 @@ class ArmRun(Record):
     stored_traces: int
     stored_bytes: int | None
     peak_memory_bytes: int
+    destination: str = ""
+    destination_cpu_ns: int | None = None
 
 
 class Loss(Record):
@@ -505,6 +513,12 @@ class Machine(Record):
     gateway_cpus: tuple[int, ...] = ()
 
 
+def levels_label(level: str, against: str, into: str) -> str:
+    """What of a cell's levels is not as it mostly is, such as ``level=dropped, against=sampled_out``; else empty."""
+    given = {"level": (level, "exported"), "against": (against, "untraced"), "into": (into, "sqlite")}
+    return ", ".join(f"{name}={value}" for name, (value, usual) in given.items() if value != usual)
+
+
 class CellRecord(Record):
     """What a cell was, and how it ended.
 
@@ -575,7 +589,8 @@ class CellRecord(Record):
     def label(self) -> str:
         """The cell in the words that people use, for example ``openai / manual decorator/plain``."""
         provider = self.provider if self.backend in ("", self.provider) else f"{self.provider} ({self.backend})"
-        switches = f" [{self.switches}]" if self.switches else ""
+        turned = ", ".join(filter(None, (levels_label(self.level, self.against, self.into), self.switches)))
+        switches = f" [{turned}]" if turned else ""
         return f"{provider} / {self.tracing}{' ' + self.style if self.style else ''}{switches}"
 
 

@@ -277,6 +277,52 @@ class CellResult(Record):
     latencies: tuple[Latencies, ...] = ()
 
 
+class CostStep(Record):
+    """What it costs to go from one level to another, as one cell measured it.
+
+    Attributes:
+        cell_id: The cell; ``None`` where the sweep has none.
+        level: The level that was reached, one of ``harness.config.LEVELS``.
+        against: The level below.
+        estimate: What the step adds; ``None`` where it was not measured or must not be judged.
+        reason: Why there is no estimate, or none with an interval.
+    """
+
+    cell_id: str | None
+    level: str
+    against: str
+    estimate: Estimate | None
+    reason: str | None = None
+
+
+class StepSum(Record):
+    """One quantity of a strategy's cost taken apart, and the sum held against the cost from end to end.
+
+    Attributes:
+        label: Provider and strategy, without the levels.
+        into: Where the traces went.
+        asynchronous: Whether they were exported in the background.
+        quantity: Name of the estimate: ``p50_ms`` or ``cpu_ms_per_call``.
+        steps: The steps from ``untraced`` to ``exported``, from the lowest.
+        whole: The step from ``untraced`` to ``exported``, measured in cells of its own.
+        total: The steps' sum; no value where one of them has none.
+        difference: The sum minus the whole.
+        verdict: Whether the interval of the difference holds zero.
+        sentence: The verdict in words.
+    """
+
+    label: str
+    into: str
+    asynchronous: bool
+    quantity: str
+    steps: tuple[CostStep, ...]
+    whole: CostStep
+    total: Estimate
+    difference: Estimate
+    verdict: Literal["agree", "disagree", "can't say"]
+    sentence: str
+
+
 class SweepResult(Record):
     """All cells of a sweep, for tables and reports.
 
@@ -285,6 +331,7 @@ class SweepResult(Record):
             left no result at all.
         floors_ms: Provider label to the A/A noise floor of added p50: the larger absolute bound
             of the A/A cell's interval.
+        steps: The cost taken apart by levels, where the sweep has cells for it.
     """
 
     sweep_id: str
@@ -294,3 +341,4 @@ class SweepResult(Record):
     floors_ms: dict[str, float]
     started_unix_ns: int
     ended_unix_ns: int
+    steps: tuple[StepSum, ...] = ()

@@ -31,6 +31,7 @@ from harness.prompts import Sample
 from harness.providers.callid import CALL_ID
 from harness.records import Arm, Block, Call, CallId, NotApplicable, Pass, Record
 from harness.targets import load_target
+from harness.tracing.levels import EXPORTED, apply_level
 from harness.tracing.switches import apply_switches
 
 if TYPE_CHECKING:
@@ -59,9 +60,10 @@ class WorkerSetup(Record):
         experiment: Name of the MLflow experiment.
         environment: Variables that MLflow's switches are turned by; they are set before it is imported.
         disabled: Whether tracing is disabled after the strategy was installed.
+        level: How far the strategy goes; ``environment`` already holds the variables that the level needs.
         expected_share: Share of the calls that leave a trace under a strategy that expects one from each.
-        store_path: The SQLite file behind ``tracking_uri`` in the timing pass; its last write
-            marks the end of a drain.
+        store_path: The file in which the arm's traces end up in the timing pass, whoever writes it; its
+            last write marks the end of a drain.
         prime_calls: Calls made before the arm reports ready, so that lazy imports and the
             first connection are no part of what is timed.
     """
@@ -84,6 +86,7 @@ class WorkerSetup(Record):
     experiment: str | None = None
     environment: dict[str, str] = Field(default_factory=dict)
     disabled: bool = False
+    level: str = EXPORTED
     expected_share: float = 1.0
     store_path: str | None = None
     samples: tuple[Sample, ...]
@@ -112,6 +115,7 @@ class Worker:
         self.provider = self._provider(setup.base_url)
         self.strategy.install(self.provider, setup.tracking_uri, setup.experiment)
         apply_switches(ExportConfig(disabled=setup.disabled))
+        apply_level(setup.level, self.strategy.name)
         self.flows = Flows(
             Parts(
                 strategy=self.strategy,

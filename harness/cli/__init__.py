@@ -32,6 +32,7 @@ examples
 
 verbs
   report SWEEP     make a sweep's report anew from its raw records
+  levels           take a strategy's cost apart, from untraced to exported
   calibrate WHAT   prove the harness on what is known: completeness
 
 groups (KEY=OPTION)
@@ -147,4 +148,10 @@ def _calibrate(given: list[str]) -> int:
     return calibrate(given)
 
 
-VERBS: dict[str, Callable[[list[str]], int]] = {"report": _report, "calibrate": _calibrate}
+def _levels(given: list[str]) -> int:
+    from harness.cli.levels import main as levels  # noqa: PLC0415  # imports Hydra, which takes half a second
+
+    return levels(given)
+
+
+VERBS: dict[str, Callable[[list[str]], int]] = {"report": _report, "calibrate": _calibrate, "levels": _levels}

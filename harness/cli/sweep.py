@@ -98,6 +98,22 @@ def run_sweep(cells: Sequence[HarnessConfig], overrides: Sequence[str], *, multi
     Raises:
         InputError: If anything about the input is wrong; nothing was run then.
     """
+    command = shlex.join(["harness", *(["-m"] if multirun else []), *overrides])
+    return run_batches(cells, [(overrides, multirun)], command)
+
+
+def run_batches(cells: Sequence[HarnessConfig], batches: Sequence[tuple[Sequence[str], bool]], command: str) -> int:
+    """Run several of Hydra's runs as one sweep, for cells that are no product of values; returns the exit status.
+
+    Args:
+        cells: The configuration of every cell of all batches, composed and checked.
+        batches: For each run of Hydra the overrides, and whether it is a multirun.
+        command: The command line, as a report prints it.
+
+    Raises:
+        InputError: If anything about the input is wrong; nothing was run then.
+    """
+    command = without_secrets(command)
     first = cells[0]
     uri = absolute_uri(first.store.uri)
     if {(absolute_uri(cell.store.uri), cell.store.experiment) for cell in cells} != {(uri, first.store.experiment)}:
@@ -105,7 +121,6 @@ def run_sweep(cells: Sequence[HarnessConfig], overrides: Sequence[str], *, multi
     store = Store(uri, first.store.experiment)
     store.end_orphans()
     sweep_id = uuid.uuid4().hex[:8]
-    command = without_secrets(shlex.join(["harness", *(["-m"] if multirun else []), *overrides]))
     tags = {
         KIND_TAG: "sweep",
         SWEEP_TAG: sweep_id,
@@ -128,7 +143,8 @@ def run_sweep(cells: Sequence[HarnessConfig], overrides: Sequence[str], *, multi
                     "hydra.run.dir": str(folder.path / "hydra"),
                     "hydra.sweep.dir": str(folder.path / "hydra"),
                 }
-                _run_hydra(overrides, passed, multirun=multirun)
+                for overrides, multirun in batches:
+                    _run_hydra(overrides, passed, multirun=multirun)
         except KeyboardInterrupt:
             interrupted = True
         except Exception:

@@ -11,7 +11,7 @@ import os
 import re
 import time
 import uuid
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,12 +40,14 @@ from harness.records import (
     NotApplicable,
     SentSample,
     StoredTrace,
+    levels_label,
     read_jsonl,
     write_cell,
 )
 from harness.scenarios import scenario_of
 from harness.tracing import STRATEGIES, strategy_label
-from harness.tracing.switches import expected_share, switch_environment, switches_label, without_switches
+from harness.tracing.levels import EXPORTED, UNTRACED, level_environment, traces_share
+from harness.tracing.switches import switch_environment, switches_label, without_switches
 from harness.tracking import CELL_TAG, KIND_TAG, SWEEP_TAG, Ending, Store, make_template
 from harness.urls import without_secrets
 from harness.worker import WORKER_NAME, WorkerSetup
@@ -180,7 +182,9 @@ class _Cell:
         style = strategy_label(self.config.tracing)
         switches = switches_label(self.config.tracing.export)
         named = f"{provider.name}{backend} / {self.config.tracing.name}{' ' + style if style else ''}"
-        return f"{named} [{switches}]" if switches else named
+        tracing = self.config.tracing
+        turned = ", ".join(filter(None, (levels_label(tracing.level, tracing.against, tracing.into), switches)))
+        return f"{named} [{turned}]" if turned else named
 
     def run(self) -> None:
         """All passes, with one gateway for the cell."""
@@ -232,8 +236,8 @@ class _Cell:
             return
         # Timed spans are taken and let go: nobody reads them.
         collector = self._start_collector(folder / "timed-spans.jsonl", ending, keep=False)
-        timed_setup = setup.model_copy(update={"samples": timed, "environment": self._switches(collector)})
-        self.timing = TimingPass(self._timing_plan(timed_setup, folder), self.progress)
+        timed_setup = setup.model_copy(update={"samples": timed})
+        self.timing = TimingPass(self._timing_plan(timed_setup, collector, folder), self.progress)
         ending.callback(self.timing.close)
         self.timing.start_processes(self.config.measure.forks)
 
@@ -270,9 +274,10 @@ class _Cell:
             model=config.provider.model or DEFAULT_MODELS[config.provider.backend],
             base_url=gateway.base_url(DIALECTS[config.provider.backend]),
             refused_url=gateway.refused_url(DIALECTS[config.provider.backend]),
-            environment=self._switches(self.collector),
+            environment=self._switches(self.collector) | level_environment(config.tracing.level),
             disabled=config.tracing.export.disabled,
-            expected_share=expected_share(config.tracing.export),
+            level=config.tracing.level,
+            expected_share=traces_share(config.tracing),
             api_key=PLACEHOLDER_KEY,
             timeout_s=config.endpoint.timeout_s,
             strategy_target=config.tracing.target,
@@ -283,15 +288,13 @@ class _Cell:
             samples=self.prompts.samples,
         )
 
-    def _timing_plan(self, setup: WorkerSetup, folder: Path) -> TimingPlan:
+    def _timing_plan(self, setup: WorkerSetup, collector: Collector | None, folder: Path) -> TimingPlan:
         tracing = self.config.tracing
         return TimingPlan(
             base=setup,
             arms={
-                "strategy": ArmPlan(
-                    tracing.target, tracing.style, tracing.depth, stores=tracing.target != STRATEGIES["none"]
-                ),
-                "baseline": ArmPlan(STRATEGIES["none"], "", "", stores=False),
+                "strategy": self._arm(tracing.level, collector),
+                "baseline": self._arm(tracing.against, collector),
             },
             measure=self.config.measure,
             seed=self.config.seed,
@@ -299,6 +302,19 @@ class _Cell:
             folder=folder,
             hidden=self._hidden(),
         )
+
+    def _arm(self, level: str, collector: Collector | None) -> ArmPlan:
+        """What an arm is made of at a level; only one that exports depends on where to."""
+        tracing = self.config.tracing
+        if level == UNTRACED or tracing.target == STRATEGIES["none"]:
+            return ArmPlan(STRATEGIES["none"], "", "", level=UNTRACED, into="", environment=self._switches(collector))
+        if level == EXPORTED:
+            into, environment = tracing.into, self._switches(collector)
+        else:
+            # The same store in every cell, so that a level costs the same wherever the traces of the next one go.
+            into = "sqlite"
+            environment = switch_environment(replace(tracing.export, otlp=False)) | level_environment(level)
+        return ArmPlan(tracing.target, tracing.style, tracing.depth, level=level, into=into, environment=environment)
 
     def _template(self, folder: Path) -> Path:
         """A migrated store to copy, the same for all cells of a sweep."""
@@ -363,7 +379,7 @@ class _Cell:
 
     def _untraced(self, setup: WorkerSetup) -> WorkerSetup:
         """The same application without tracing: what it gets is what it has to get with tracing."""
-        none = {"arm": "baseline", "strategy_target": STRATEGIES["none"], "style": "", "depth": ""}
+        none = {"arm": "baseline", "strategy_target": STRATEGIES["none"], "style": "", "depth": "", "level": UNTRACED}
         return setup.model_copy(update={**none, "tracking_uri": None, "experiment": None})
 
     def _repeat_own_scenarios(self, setup: WorkerSetup, folder: Path) -> None:
@@ -481,7 +497,7 @@ class _Cell:
             seed=config.seed,
             strategy_source=self.source,
             expects_traces=self.expects_traces,
-            expected_share=expected_share(config.tracing.export),
+            expected_share=traces_share(config.tracing),
             config=public_config(config),
             versions=package_versions(),
             machine=self.machine,

@@ -5,16 +5,16 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from harness.completeness import judge_cell
-from harness.config import MeasureConfig
+from harness.config import measure_of
 from harness.errors import CellError
-from harness.overhead import analyse, floor_ms, latencies
+from harness.overhead import analyse, floor_ms, latencies, step_sums
 from harness.results import CellResult, CompletenessResult, OverheadResult, RowScore, SweepResult
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     from harness.records import Call, CellRecords
 
@@ -47,12 +47,6 @@ def analyse_cell(records: CellRecords, run_id: str | None = None) -> CellResult:
         rows=tuple(score_rows(records)),
         latencies=latencies(records) if overhead is not None else (),
     )
-
-
-def measure_of(config: Mapping[str, Any]) -> MeasureConfig:
-    """The measure part of a recorded configuration; keys of other versions are left out."""
-    known = MeasureConfig.__dataclass_fields__
-    return MeasureConfig(**{key: value for key, value in config.get("measure", {}).items() if key in known})
 
 
 def score_rows(records: CellRecords) -> Iterable[RowScore]:
@@ -146,6 +140,7 @@ def summarise(  # noqa: PLR0913  # the parts of a sweep, each named
         cells_expected=cells_expected,
         cells=found,
         floors_ms=floors_ms(found),
+        steps=step_sums(found),
         started_unix_ns=started_unix_ns,
         ended_unix_ns=ended_unix_ns,
     )

@@ -6,13 +6,12 @@ import contextlib
 import json
 import os
 import select
-import signal
 import subprocess
 import time
 from typing import TYPE_CHECKING, Any, Self
 
 from harness.errors import ConfigError, HarnessError, NotApplicableError, WorkerError
-from harness.processes import child_environment, end, pin, python_module
+from harness.processes import child_environment, end, pin, python_module, resume, suspend
 from harness.tracing.switches import without_switches
 
 if TYPE_CHECKING:
@@ -108,15 +107,11 @@ class ArmProcess:
 
     def rest(self) -> None:
         """Stop the process with all that belongs to it, and see that it has stopped."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.pid, signal.SIGSTOP)
-        # WNOWAIT: an exit that is seen here must stay there for Popen to reap.
-        os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+        suspend(self.pid)
 
     def resume(self) -> None:
         """Let the process go on."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.pid, signal.SIGCONT)
+        resume(self.pid)
 
     def pin(self, cpus: Sequence[int]) -> None:
         """Keep all its threads on some cores."""

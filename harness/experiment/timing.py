@@ -7,10 +7,12 @@ import shutil
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from harness.experiment.arm import ArmProcess
+from harness.experiment.destinations import DESTINATIONS, SqliteFile
 from harness.experiment.plan import ARMS, arm_order, block_plans, sample_order
 from harness.processes import pinned, split_cpus
 from harness.records import Arm, ArmRun, Block
-from harness.tracking import TEMPLATE_EXPERIMENT, count_traces
+from harness.tracing.levels import EXPORTED
+from harness.tracking import TEMPLATE_EXPERIMENT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -26,12 +28,20 @@ FORKS_AT_ONCE = 4
 
 
 class ArmPlan(NamedTuple):
-    """What one arm of every fork is made of."""
+    """What one arm of every fork is made of.
+
+    Attributes:
+        level: How far its strategy goes.
+        into: Where its traces go; empty for an arm without tracing. Below ``exported`` none should come.
+        environment: Variables that turn MLflow's switches, those of the destination left out.
+    """
 
     strategy_target: str
     style: str
     depth: str
-    stores: bool
+    level: str
+    into: str
+    environment: dict[str, str]
 
 
 class TimingPlan(NamedTuple):
@@ -40,7 +50,7 @@ class TimingPlan(NamedTuple):
     Attributes:
         base: The setup that all workers share.
         arms: By arm, what it runs.
-        template: A migrated SQLite store to copy for each arm that stores.
+        template: A migrated SQLite store to copy for each arm that traces.
         folder: Where the arms' stores live.
         hidden: Environment variables that workers must not see.
     """
@@ -60,34 +70,90 @@ class _ArmState:
     def __init__(self, plan: TimingPlan, fork: int, arm: Arm) -> None:
         self.fork = fork
         self.arm: Arm = arm
+        self.plan = plan
+        self.arm_plan = plan.arms[arm]
         self.folder = plan.folder / f"fork{fork}-{arm}"
         self.folder.mkdir()
-        self.store: Path | None = None
-        arm_plan = plan.arms[arm]
-        if arm_plan.stores:
-            self.store = self.folder / "store.db"
-            shutil.copyfile(plan.template, self.store)
-        setup = plan.base.model_copy(
-            update={
-                "role": "timing",
-                "fork": fork,
-                "arm": arm,
-                "strategy_target": arm_plan.strategy_target,
-                "style": arm_plan.style,
-                "depth": arm_plan.depth,
-                "tracking_uri": None if self.store is None else f"sqlite:///{self.store}",
-                "experiment": None if self.store is None else TEMPLATE_EXPERIMENT,
-                "store_path": None if self.store is None else str(self.store),
-                "prime_calls": PRIME_CALLS,
-            }
-        )
-        self.process = ArmProcess(setup, self.folder, plan.hidden)
+        self.destination: SqliteFile | None = None
+        if self.arm_plan.into:
+            _, others_cpus = split_cpus()
+            self.destination = DESTINATIONS[self.arm_plan.into](self.folder, plan.template, others_cpus)
+        self._process: ArmProcess | None = None
+        self._destination_cpu_ns = 0
         self.warmup: dict[str, int] = {}
         self.measured_calls = 0
 
+    @property
+    def process(self) -> ArmProcess:
+        """The arm's worker, once it was started."""
+        assert self._process is not None  # noqa: S101 - for the type checker
+        return self._process
+
+    @property
+    def stores(self) -> bool:
+        """Whether its calls should leave traces."""
+        return self.destination is not None and self.arm_plan.level == EXPORTED
+
+    def start(self) -> None:
+        """Start the worker; it has to be told where its traces go, so its destination has to be up."""
+        arm_plan, to = self.arm_plan, self.destination
+        if to is not None:
+            to.wait_ready()
+        setup = self.plan.base.model_copy(
+            update={
+                "role": "timing",
+                "fork": self.fork,
+                "arm": self.arm,
+                "strategy_target": arm_plan.strategy_target,
+                "style": arm_plan.style,
+                "depth": arm_plan.depth,
+                "level": arm_plan.level,
+                "expected_share": self.plan.base.expected_share if arm_plan.level == EXPORTED else 0.0,
+                "environment": arm_plan.environment | ({} if to is None else to.environment),
+                "tracking_uri": None if to is None else to.tracking_uri,
+                "experiment": None if to is None else TEMPLATE_EXPERIMENT,
+                "store_path": None if to is None else str(to.written_path),
+                "prime_calls": PRIME_CALLS,
+            }
+        )
+        self._process = ArmProcess(setup, self.folder, self.plan.hidden)
+
+    def rest(self) -> None:
+        """Stop the worker, and then what runs beside it."""
+        self.process.rest()
+        if self.destination is not None and self.destination.beside is not None:
+            self.destination.beside.rest()
+
+    def resume(self) -> None:
+        """Let the worker go on, after what runs beside it."""
+        if self.destination is not None and self.destination.beside is not None:
+            self.destination.beside.resume()
+        self.process.resume()
+
+    def begin_measured(self) -> None:
+        """From here on what runs beside the worker works for measured calls."""
+        self._destination_cpu_ns = self._cpu_beside_ns() or 0
+
+    def end_measured(self) -> None:
+        """The last drain of measured calls is over."""
+        self._destination_cpu_ns = (self._cpu_beside_ns() or 0) - self._destination_cpu_ns
+
+    def kill(self) -> None:
+        """End every process of the arm."""
+        if self._process is not None:
+            self._process.kill()
+        if self.destination is not None:
+            self.destination.close()
+
+    def _cpu_beside_ns(self) -> int | None:
+        beside = None if self.destination is None else self.destination.beside
+        return None if beside is None else beside.cpu_ns()
+
     def record(self, totals: dict[str, Any], last_drain: dict[str, Any]) -> ArmRun:
         """The arm's totals as a record, once its process has ended."""
-        stored = 0 if self.store is None else count_traces(self.store)
+        to = self.destination
+        beside = None if to is None else to.beside
+        stored = 0 if to is None else to.count()
         expected = totals["expected_traces"]
         return ArmRun(
             fork=self.fork,
@@ -104,8 +170,10 @@ class _ArmState:
             # Where calls are sampled nobody can say which traces should be there: none counts as lost.
             expected_traces=stored if expected is None else expected,
             stored_traces=stored,
-            stored_bytes=totals["stored_bytes"],
+            stored_bytes=totals["stored_bytes"] if to is None or to.has_size else None,
             peak_memory_bytes=totals["peak_memory_bytes"],
+            destination="" if to is None else to.name,
+            destination_cpu_ns=None if beside is None else self._destination_cpu_ns,
         )
 
 
@@ -127,6 +195,7 @@ class TimingPass:
 
     def start_processes(self, most: int) -> None:
         """Start the processes of the next forks, so that they import while something else goes on."""
+        started: list[dict[Arm, _ArmState]] = []
         for _ in range(min(most, FORKS_AT_ONCE)):
             fork = self._forks_started
             self._forks_started += 1
@@ -134,12 +203,17 @@ class TimingPass:
             self._waiting[fork] = pair
             for arm in ARMS:
                 pair[arm] = _ArmState(self.plan, fork, arm)
+            started.append(pair)
+        # What runs beside the arms comes up in the meantime.
+        for pair in started:
+            for state in pair.values():
+                state.start()
 
     def close(self) -> None:
         """End every process that is still there."""
         for pair in self._waiting.values():
             for state in pair.values():
-                state.process.kill()
+                state.kill()
         self._waiting.clear()
 
     def wait_until_ready(self) -> None:
@@ -147,7 +221,7 @@ class TimingPass:
         self.progress.stage("starting processes", 2 * len(self._waiting))
         for state in self._states():
             state.process.wait_ready()
-            state.process.rest()
+            state.rest()
             self.progress.step()
 
     def run(self, enough: Callable[[], bool]) -> None:
@@ -187,6 +261,7 @@ class TimingPass:
         for arm in arm_order(plan.seed, fork):
             with self._running(pair[arm]):
                 self._warm_up(pair[arm])
+                pair[arm].begin_measured()
         for block in block_plans(
             plan.seed,
             fork,
@@ -212,8 +287,9 @@ class TimingPass:
             self.progress.step()
         for arm in ARMS:
             state = pair[arm]
-            state.process.resume()
+            state.resume()
             last_drain = self._drain(state)
+            state.end_measured()
             totals = state.process.finish()
             self.arms.append(state.record(totals, last_drain))
             shutil.rmtree(state.folder, ignore_errors=True)
@@ -221,12 +297,12 @@ class TimingPass:
     @contextlib.contextmanager
     def _running(self, state: _ArmState) -> Iterator[None]:
         """Let one arm run; the other rests: stopped, or with nothing left to do."""
-        state.process.resume()
+        state.resume()
         yield
         if self.plan.measure.rest == "drain":
             self._drain(state)
         else:
-            state.process.rest()
+            state.rest()
 
     def _block_timeout_s(self, calls: int) -> float:
         """How long a block may take: every call may use up its time-out, with two retries of the SDK."""
@@ -256,7 +332,7 @@ class TimingPass:
         last_ns = block.start_ns[-1] + block.latency_ns[-1]
         stored_ns = max(last_ns, drained["last_write_ns"] or 0)
         state.warmup = {"calls": len(order), "total_ns": stored_ns - first_ns, "drain_ns": stored_ns - last_ns}
-        if state.store is not None:
+        if state.stores:
             self._keep_below_drain_rate(state)
 
     def _keep_below_drain_rate(self, state: _ArmState) -> None:

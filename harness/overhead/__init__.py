@@ -20,6 +20,7 @@ from harness.overhead.ledger import (
     lost_traces,
 )
 from harness.overhead.samples import complete_forks
+from harness.overhead.steps import step_sums
 from harness.overhead.verdicts import equivalence_margin_ms, objections, rule
 from harness.results import Latencies, OverheadResult
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from harness.config import MeasureConfig
     from harness.records import CellRecords
 
-__all__ = ["analyse", "floor_ms", "latencies", "precision_reached"]
+__all__ = ["analyse", "floor_ms", "latencies", "precision_reached", "step_sums"]
 
 
 def analyse(records: CellRecords, measure: MeasureConfig) -> OverheadResult:

@@ -56,6 +56,7 @@ def estimates(forks: Sequence[Fork], *, level: float) -> dict[str, Estimate]:
         _stored_bytes(forks, level),
         _plain(_Quantity("peak_memory_mib", "MiB", 0.0), forks, level, _peak_memory_mib),
         _plain(_Quantity("import_cpu_ms", "ms", CLOCK_STEP_MS), forks, level, _import_cpu_ms),
+        *_destination_cpu(forks, level),
     ]
     return {entry.name: entry for entry in entries}
 
@@ -173,9 +174,22 @@ def _stored_bytes(forks: Sequence[Fork], level: float) -> Estimate:
         return _withheld(quantity, forks, "no trace was stored in at least one fork")
     sizes = [run.stored_bytes for run in runs if run.stored_bytes is not None]
     if len(sizes) < len(runs):
+        if any(run.destination == "collector" for run in runs):
+            return _withheld(quantity, forks, "a collector hands traces on and stores none")
         return _withheld(quantity, forks, "the growth of the store is not known in at least one fork")
     per_trace = [size / run.stored_traces for size, run in zip(sizes, runs, strict=True)]
     return _estimate(quantity, forks, level, differences=per_trace, baselines=[])
+
+
+def _destination_cpu(forks: Sequence[Fork], level: float) -> list[Estimate]:
+    """What the server or the collector spends on a call's trace; no entry where nothing runs beside the arms."""
+    runs = [fork.strategy.run for fork in forks]
+    spent = [run.destination_cpu_ns for run in runs if run.destination_cpu_ns is not None]
+    if not spent or len(spent) < len(runs) or any(run.measured_calls == 0 for run in runs):
+        return []
+    per_call = [cpu_ns / run.measured_calls / NS_PER_MS for cpu_ns, run in zip(spent, runs, strict=True)]
+    quantity = _Quantity("destination_cpu_ms_per_call", "ms", CLOCK_STEP_MS)
+    return [_estimate(quantity, forks, level, differences=per_call, baselines=[])]
 
 
 def _peak_memory_mib(run: ArmRun) -> float:

@@ -89,7 +89,7 @@ def _surplus(forks: Sequence[Fork]) -> str | None:
 
 def _stray(forks: Sequence[Fork]) -> str | None:
     stray = sum(abs(fork.baseline.run.stored_traces - fork.baseline.run.expected_traces) for fork in forks)
-    return f"the baseline arm stored {stray} traces, so it is not untraced" if stray else None
+    return f"the baseline arm stored {stray} traces, so it is no baseline" if stray else None
 
 
 def _failures(forks: Sequence[Fork]) -> str | None:

@@ -14,6 +14,7 @@ from harness.report.format import ABSENT, count, duration, listed, number, quant
 from harness.report.losses import loss_table, not_run
 from harness.report.matrix import LEVELS, by_scenario, matrix, recall_by_level
 from harness.report.quantities import COLUMNS, ESTIMATES, estimate_shown, ordered_estimates, why_no_overhead
+from harness.report.steps import MEANINGS, step_tables
 from harness.report.verdicts import cautions, cell_numbers, verdicts
 from harness.report.view import sweep_view
 
@@ -79,6 +80,19 @@ def _figures(view: SweepView) -> tuple[list[Scatter], list[Panels]]:
             if drawn:
                 panels.append(Panels(f"{provider} ({setting.words})" if setting.words else provider, drawn))
     return scatters, panels
+
+
+def _steps(sweep: SweepResult) -> dict[str, Any]:
+    """The cost taken apart: tables with their figures, drawn for wide and for narrow pages."""
+    from harness.report.steps_figure import steps_figure  # noqa: PLC0415 - as in ``_figures``
+
+    tables = step_tables(sweep)
+    drawn = [
+        (table, steps_figure(table, f"steps{index}"), steps_figure(table, f"steps{index}n", 340))
+        for index, table in enumerate(tables)
+    ]
+    levels = max((table.levels for table in tables), key=len, default=())
+    return {"step_figures": drawn, "step_levels": levels, "step_meanings": MEANINGS}
 
 
 def _runs(cells: tuple[CellView, ...]) -> list[list[CellView]]:
@@ -273,6 +287,7 @@ def html_report(sweep: SweepResult) -> str:
         "scatters": scatters,
         "series": series,
         "sources": _sources(view),
+        **_steps(sweep),
         "started": utc(sweep.started_unix_ns),
         "sweep": sweep,
         "verdicts": verdicts(view),

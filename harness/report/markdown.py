@@ -12,6 +12,7 @@ from harness.report.headlines import headlines
 from harness.report.losses import loss_table, not_run
 from harness.report.matrix import LEVELS, by_scenario, recall_by_level
 from harness.report.quantities import COLUMNS
+from harness.report.steps import step_tables
 from harness.report.verdicts import cautions, cell_numbers, verdicts
 from harness.report.view import sweep_view
 
@@ -183,6 +184,16 @@ def _precision_rows(view: SweepView) -> Iterable[list[str]]:
         yield [str(cell.number), escape(cell.name), *map(str, counts), smallest, load, drain]
 
 
+def _step_lines(sweep: SweepResult) -> list[str]:
+    lines = []
+    for table in step_tables(sweep):
+        headings = ("Traces go", *map(escape, table.levels), "Sum of the steps", "End to end", "Difference", "They")
+        rows = ([row.way, *row.steps, row.total, row.whole, row.difference, row.verdict] for row in table.rows)
+        lines += [f"### {escape(table.label)}: {table.title.lower()}", "", *_table(headings, rows), ""]
+        lines += [*(f"- {_escape_sentence(sentence)}" for sentence in table.sentences), ""]
+    return ["## Where the cost goes", "", *lines] if lines else []
+
+
 def _cores(numbers: tuple[int, ...]) -> str:
     return ", ".join(map(str, numbers)) or "not pinned"
 
@@ -228,6 +239,7 @@ def markdown_report(sweep: SweepResult) -> str:
     lines += _level_lines(view) + _scenario_lines(view)
     precision = ("#", "Cell", "Forks", "Calls a fork", "Flagged", "Failed", "Smallest effect", "Load /s", "Drain /s")
     lines += ["## How precise the timing is", "", *_table(precision, _precision_rows(view)), ""]
+    lines += _step_lines(sweep)
     lines += ["## Where it was measured", "", *_environment_lines(view), ""]
     elapsed = duration(sweep.ended_unix_ns - sweep.started_unix_ns)
     lines += [f"Sweep {escape(sweep.sweep_id)}, {utc(sweep.started_unix_ns)}, {elapsed}. To repeat it:", ""]

@@ -68,6 +68,7 @@ ESTIMATES = {
     "stored_bytes_per_trace": "Stored per trace",
     "peak_memory_mib": "Added peak memory",
     "import_cpu_ms": "Added CPU time of the imports, once a process",
+    "destination_cpu_ms_per_call": "CPU time per call of the server or collector, which is not the application's",
 }
 """The ledger's lines in their order: an estimate's name and what it is in words."""
 
@@ -185,8 +186,8 @@ def floor_of_provider(
         return max(bounds), None
     if floor_cells:
         return None, f"The A/A cell of {provider} has no interval."
-    if any(provider_label(other) == provider and not other.cell.expects_traces for other in sweep.cells):
-        untraced = [peer for peer in peers if not peer.cell.expects_traces]
+    if any(provider_label(other) == provider and other.cell.tracing == "none" for other in sweep.cells):
+        untraced = [peer for peer in peers if peer.cell.tracing == "none"]
         if untraced:
             return None, f"The tracing=none cell of {provider} has no timing result."
         return None, f"The tracing=none cell of {provider} ran under other conditions."

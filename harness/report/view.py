@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from harness.records import levels_label
 from harness.report.format import count, quantity
 from harness.report.quantities import (
     COLUMNS,
@@ -99,7 +100,9 @@ class SweepView(NamedTuple):
 
 
 def _strategy(result: CellResult) -> str:
-    return f"{result.cell.tracing} {result.cell.style}".strip()
+    cell = result.cell
+    levels = levels_label(cell.level, cell.against, cell.into)
+    return " ".join(filter(None, (cell.tracing, cell.style, f"[{levels}]" if levels else "")))
 
 
 def _names(sweep: SweepResult, words: list[str]) -> list[str]:

@@ -49,6 +49,21 @@ def switches_label(export: ExportConfig) -> str:
     return ", ".join(f"{name}={str(value).lower()}" for name, value in changed.items() if value != getattr(left, name))
 
 
+def otlp_environment(collector_url: str, *, alone: bool) -> dict[str, str]:
+    """The variables that send spans over OTLP, in OpenTelemetry's GenAI conventions.
+
+    Args:
+        collector_url: Where the collector takes traces, with its path.
+        alone: Whether they go to the collector in place of the store, which is MLflow's own default, or beside it.
+    """
+    return {
+        "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": collector_url,
+        "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "http/protobuf",
+        "MLFLOW_TRACE_ENABLE_OTLP_DUAL_EXPORT": str(not alone).lower(),
+        "MLFLOW_ENABLE_OTEL_GENAI_SEMCONV": "true",
+    }
+
+
 def switch_environment(export: ExportConfig, collector_url: str | None = None) -> dict[str, str]:
     """The variables that turn MLflow's switches; what is left to MLflow is not among them.
 
@@ -67,13 +82,7 @@ def switch_environment(export: ExportConfig, collector_url: str | None = None) -
     if export.otlp:
         if collector_url is None:
             raise ConfigError("tracing.export.otlp needs a collector, and none was started")
-        found |= {
-            "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": collector_url,
-            "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "http/protobuf",
-            # Without this MLflow sends to the collector in place of the store.
-            "MLFLOW_TRACE_ENABLE_OTLP_DUAL_EXPORT": "true",
-            "MLFLOW_ENABLE_OTEL_GENAI_SEMCONV": "true",
-        }
+        found |= otlp_environment(collector_url, alone=False)
     return found
 
 

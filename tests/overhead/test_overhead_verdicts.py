@@ -154,7 +154,7 @@ def test_lost_traces_forbid_a_verdict(judge: Judge) -> None:
 def test_traced_baseline_forbids_a_verdict(judge: Judge) -> None:
     """A baseline arm that left traces is no baseline."""
     result = judge(4120, arm_run=lambda f, a: {"stored_traces": 2} if (f, a) == (0, "baseline") else {})
-    assert result.sentence == "not judged: the baseline arm stored 2 traces, so it is not untraced"
+    assert result.sentence == "not judged: the baseline arm stored 2 traces, so it is no baseline"
 
 
 def test_saturated_store_forbids_a_verdict(judge: Judge) -> None:

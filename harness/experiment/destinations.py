@@ -1,0 +1,138 @@
+"""Where one arm's timed traces go: a SQLite file, an MLflow server or a collector of the arm's own.
+
+Nobody else touches it until the arm has ended, and what runs beside the arm rests with the arm.
+"""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING
+
+from harness.collector.process import Collector
+from harness.collector.settings import CollectorConfig
+from harness.server.process import MlflowServer
+from harness.server.settings import ServerConfig
+from harness.tracing.switches import otlp_environment
+from harness.tracking import count_traces
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from harness.served import Served
+
+
+class SqliteFile:
+    """A copied SQLite store that the arm writes itself; the other destinations have one, too.
+
+    Args:
+        folder: The arm's own.
+        template: A migrated store to copy.
+        cpus: Cores for what runs beside the arm; empty for all.
+
+    Attributes:
+        name: As ``tracing.into`` names it.
+        environment: What the arm's environment needs for it.
+    """
+
+    name = "sqlite"
+
+    def __init__(self, folder: Path, template: Path, cpus: tuple[int, ...]) -> None:
+        self.folder = folder
+        self.cpus = cpus
+        self.store = folder / "store.db"
+        self.environment: dict[str, str] = {}
+        shutil.copyfile(template, self.store)
+        self.beside: Served | None = self._begin()
+
+    @property
+    def tracking_uri(self) -> str:
+        """What the strategy is told to send traces to."""
+        return f"sqlite:///{self.store}"
+
+    @property
+    def written_path(self) -> Path:
+        """The file in which traces end up, whoever writes it."""
+        return self.store
+
+    @property
+    def has_size(self) -> bool:
+        """Whether the growth of that file is what stored traces take up."""
+        return True
+
+    def wait_ready(self) -> None:
+        """Wait until traces can be sent.
+
+        Raises:
+            CellError: If what runs beside the arm did not come up.
+        """
+        if self.beside is not None:
+            self.beside.wait_ready()
+
+    def count(self) -> int:
+        """Ends what runs beside the arm, and gives how many traces came.
+
+        Raises:
+            CellError: If what runs beside the arm had died, or what it wrote is damaged.
+        """
+        if self.beside is not None:
+            self.beside.stop()
+        return count_traces(self.store)
+
+    def close(self) -> None:
+        """End what runs beside the arm, whatever it is doing."""
+        if self.beside is not None:
+            self.beside.kill()
+
+    def _begin(self) -> Served | None:
+        return None
+
+
+class ServedStore(SqliteFile):
+    """An MLflow server over the copied store, reached over HTTP."""
+
+    name = "server"
+    beside: MlflowServer
+
+    @property
+    def tracking_uri(self) -> str:
+        """The server's address; waits until it listens."""
+        return self.beside.tracking_uri
+
+    def _begin(self) -> Served:
+        return MlflowServer(
+            ServerConfig(store_path=self.store, artifacts_path=self.folder / "artifacts", cpus=self.cpus)
+        )
+
+
+class CollectorFile(SqliteFile):
+    """A collector that takes every span over OTLP and alone; the store stays empty, and that is looked at, too."""
+
+    name = "collector"
+    beside: Collector
+
+    @property
+    def written_path(self) -> Path:
+        """What the collector writes on receipt."""
+        return self.folder / "spans.jsonl"
+
+    @property
+    def has_size(self) -> bool:
+        """A collector hands on what it takes: how it writes it down here is no store's format."""
+        return False
+
+    def wait_ready(self) -> None:
+        """Wait until the collector listens, whose address the arm's environment has to name."""
+        super().wait_ready()
+        self.environment = otlp_environment(self.beside.endpoint_url, alone=True)
+
+    def count(self) -> int:
+        """Traces whose root the collector received, and any that went astray into the store."""
+        astray = super().count()
+        return astray + len({span.trace_id for span in self.beside.spans() if span.parent_id is None})
+
+    def _begin(self) -> Served:
+        return Collector(CollectorConfig(spans_path=self.written_path, cpus=self.cpus))
+
+
+DESTINATIONS: dict[str, type[SqliteFile]] = {kind.name: kind for kind in (SqliteFile, ServedStore, CollectorFile)}
+"""``tracing.into`` to what it makes."""

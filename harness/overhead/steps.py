@@ -1,0 +1,225 @@
+"""The cost taken apart by levels, and the sum of the steps held against the cost from end to end.
+
+Each step is a cell of its own, with forks of its own, so the steps are independent of one another and
+of the cell that measures the whole. Their means are added, and so are the variances of these means. The
+sum's interval is Student's t with the degrees of freedom of Welch, "The generalization of 'Student's' problem
+when several different population variances are involved", Biometrika 34 (1947), and Satterthwaite, "An
+approximate distribution of estimates of variance components", Biometrics Bulletin 2 (1946):
+``df = (sum v)^2 / sum(v^2 / (n - 1))`` with ``v = s^2 / n`` of each step.
+
+Whether sum and whole agree is asked of the interval of their difference, made in the same way, and not
+of whether their own intervals overlap, which would let twice the difference pass.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from scipy.special import stdtrit
+
+from harness.config import LEVELS, measure_of
+from harness.overhead.intervals import mean, quantile_level
+from harness.results import CellResult, CostStep, Estimate, StepSum
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+QUANTITIES = {"p50_ms": "added p50", "cpu_ms_per_call": "CPU added per call"}
+"""What is taken apart: name of the estimate to what it is in words."""
+
+LOWEST, HIGHEST = LEVELS[0], LEVELS[-1]
+_OF_THE_LEVELS = ("level", "against", "into")
+
+
+class Branch(NamedTuple):
+    """How traces leave: where to, and whether in the background."""
+
+    into: str
+    asynchronous: bool
+
+    def __str__(self) -> str:
+        return f"into {self.into}, {'asynchronously' if self.asynchronous else 'synchronously'}"
+
+
+class Bounds(NamedTuple):
+    """A sum with its interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+def sum_of(means: Sequence[tuple[int, Sequence[float]]], level: float) -> Bounds:
+    """A signed sum of independent means with its interval.
+
+    Args:
+        means: For each the sign with which it counts, and its values, at least two and not all equal.
+        level: Level of the t quantile.
+    """
+    value = math.fsum(sign * mean(values) for sign, values in means)
+    variances = [_variance_of_mean(values) for _, values in means]
+    variance = math.fsum(variances)
+    freedom = variance**2 / math.fsum(
+        part**2 / (len(values) - 1) for part, (_, values) in zip(variances, means, strict=True)
+    )
+    half_width = float(stdtrit(freedom, (1 + level) / 2)) * math.sqrt(variance)
+    return Bounds(value, value - half_width, value + half_width)
+
+
+def step_sums(cells: Iterable[CellResult]) -> tuple[StepSum, ...]:
+    """The cost of each strategy taken apart, for each way in which its traces left and each quantity.
+
+    Cells are put together only where nothing but their levels differs. A strategy of which the sweep
+    has no cell but the one from end to end is not among them.
+    """
+    groups: dict[str, list[CellResult]] = {}
+    for cell in cells:
+        if cell.cell.tracing != "none":
+            groups.setdefault(_conditions(cell), []).append(cell)
+    return tuple(
+        _step_sum(group, branch, quantity)
+        for group in groups.values()
+        if any(_edge(cell) != (LOWEST, HIGHEST) for cell in group)
+        for branch in dict.fromkeys(_branch(cell) for cell in group if cell.cell.level == HIGHEST)
+        for quantity in QUANTITIES
+    )
+
+
+def _conditions(result: CellResult) -> str:
+    """What has to be equal for steps to be added."""
+    cell = result.cell
+    config: dict[str, Any] = {key: value for key, value in cell.config.items() if key not in ("sweep", "store")}
+    tracing = dict(config.get("tracing", {}))
+    tracing["export"] = {key: value for key, value in tracing.get("export", {}).items() if key != "asynchronous"}
+    config["tracing"] = {key: value for key, value in tracing.items() if key not in _OF_THE_LEVELS}
+    machine = cell.machine.model_dump(exclude={"load_1min"})
+    parts = (_label(result), config, cell.versions, machine, cell.prompt_set_digest, cell.seed)
+    return json.dumps(parts, sort_keys=True, default=str)
+
+
+def _label(result: CellResult) -> str:
+    """The cell's label without its levels and its branch."""
+    cell = result.cell
+    others = [part for part in cell.switches.split(", ") if not part.startswith("asynchronous=")]
+    usual = {"level": HIGHEST, "against": LOWEST, "into": "sqlite", "switches": ", ".join(others)}
+    return cell.model_copy(update=usual).label
+
+
+def _edge(result: CellResult) -> tuple[str, str]:
+    return result.cell.against, result.cell.level
+
+
+def _branch(result: CellResult) -> Branch:
+    export = result.cell.config.get("tracing", {}).get("export", {})
+    # MLflow exports in the background where nothing else is said, and into a collector always.
+    return Branch(result.cell.into, export.get("asynchronous") is not False)
+
+
+def _step_sum(cells: Sequence[CellResult], branch: Branch, quantity: str) -> StepSum:
+    edges: dict[tuple[str, str], CellResult] = {}
+    for cell in cells:
+        if cell.cell.level != HIGHEST or _branch(cell) == branch:
+            edges.setdefault(_edge(cell), cell)
+    whole_cell = edges.pop((LOWEST, HIGHEST), None)
+    steps = tuple(_step(edge, edges.get(edge), quantity) for edge in _chain(edges))
+    whole = _step((LOWEST, HIGHEST), whole_cell, quantity)
+    level = max(quantile_level(measure_of(cell.cell.config)) for cell in cells)
+    total = _added([(1, step) for step in steps], quantity, level)
+    difference = _added([*((1, step) for step in steps), (-1, whole)], quantity, level)
+    verdict = _verdict(difference)
+    label = _label(cells[0])
+    return StepSum(
+        label=label,
+        **branch._asdict(),
+        quantity=quantity,
+        steps=steps,
+        whole=whole,
+        total=total,
+        difference=difference,
+        verdict=verdict,
+        sentence=f"{label} {branch}: {_sentence(verdict, QUANTITIES[quantity], total, whole, difference)}",
+    )
+
+
+def _chain(edges: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    """The longest way from the lowest level to the highest; every adjacent pair if there is no way."""
+    longest: dict[str, list[tuple[str, str]]] = {LOWEST: []}
+    for against, level in sorted(edges, key=lambda edge: (LEVELS.index(edge[1]), LEVELS.index(edge[0]))):
+        way = longest.get(against)
+        if way is not None and len(way) + 1 > len(longest.get(level, ())):
+            longest[level] = [*way, (against, level)]
+    return longest.get(HIGHEST) or list(itertools.pairwise(LEVELS))
+
+
+def _step(edge: tuple[str, str], result: CellResult | None, quantity: str) -> CostStep:
+    against, level = edge
+    if result is None:
+        reason = f"the sweep has no cell that times {level} against {against}"
+        return CostStep(cell_id=None, level=level, against=against, estimate=None, reason=reason)
+    estimate, why = _estimate(result, quantity)
+    return CostStep(cell_id=result.cell.cell_id, level=level, against=against, estimate=estimate, reason=why)
+
+
+def _estimate(result: CellResult, quantity: str) -> tuple[Estimate | None, str | None]:
+    overhead = result.overhead
+    if overhead is None:
+        return None, result.cell.reason or "its cell was not timed"
+    estimate = overhead.estimates.get(quantity)
+    if estimate is None or estimate.value is None:
+        return None, (estimate and estimate.reason) or f"its cell has no estimate of {quantity}"
+    if overhead.traces_lost:
+        return None, f"its cell lost {overhead.traces_lost} of {overhead.traces_expected} traces"
+    if quantity == "p50_ms" and overhead.verdict == "not judged" and estimate.low is not None:
+        return None, overhead.sentence.removeprefix("not judged: ")
+    return estimate, estimate.reason
+
+
+def _added(parts: Sequence[tuple[int, CostStep]], quantity: str, level: float) -> Estimate:
+    missing = [f"{step.level} against {step.against}: {step.reason}" for _, step in parts if step.estimate is None]
+    given = [(sign, step.estimate) for sign, step in parts if step.estimate is not None]
+    open_ended = [step.reason for _, step in parts if step.estimate is not None and step.estimate.low is None]
+    values = [(sign, estimate.per_fork) for sign, estimate in given]
+    bounds: tuple[float | None, float | None, float | None] = (None, None, None)
+    if not missing and not open_ended:
+        bounds = sum_of(values, level)
+    elif not missing:
+        bounds = (math.fsum(sign * mean(one) for sign, one in values), None, None)
+    return Estimate(
+        name=quantity,
+        unit="ms",
+        value=bounds[0],
+        low=bounds[1],
+        high=bounds[2],
+        forks=min((estimate.forks for _, estimate in given), default=0),
+        reason="; ".join(missing) or next((reason for reason in open_ended if reason), None),
+    )
+
+
+def _verdict(difference: Estimate) -> Literal["agree", "disagree", "can't say"]:
+    if difference.low is None or difference.high is None:
+        return "can't say"
+    return "agree" if difference.low <= 0 <= difference.high else "disagree"
+
+
+def _sentence(verdict: str, what: str, total: Estimate, whole: CostStep, difference: Estimate) -> str:
+    if verdict == "can't say" or whole.estimate is None:
+        return f"whether the steps of {what} sum to the whole cannot be said: {difference.reason}"
+    sum_and_whole = f"the steps of {what} sum to {_span(total)}, and end to end it is {_span(whole.estimate)}"
+    words = "they agree within their intervals" if verdict == "agree" else "they disagree"
+    return f"{sum_and_whole}: {words} (the sum is {_span(difference)} above the whole)"
+
+
+def _span(estimate: Estimate) -> str:
+    bounds = (estimate.value or 0.0, estimate.low or 0.0, estimate.high or 0.0)
+    half_width = (bounds[2] - bounds[1]) / 2
+    places = 2 if half_width <= 0 else min(max(1 - math.floor(math.log10(half_width)), 2), 6)
+    value, low, high = (f"{bound:.{places}f}" for bound in bounds)
+    return f"{value} ms [{low}, {high}]"
+
+
+def _variance_of_mean(values: Sequence[float]) -> float:
+    centre = mean(values)
+    return math.fsum((value - centre) ** 2 for value in values) / (len(values) - 1) / len(values)

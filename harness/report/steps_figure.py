@@ -1,0 +1,105 @@
+"""The steps from level to level stacked, beside the bar of the whole."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import matplotlib as mpl
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from harness.report.figures import _INK, _LINE, _MUTED, _SERIES, _SETTINGS, _canvas, _say, _svg
+from harness.report.format import MINUS, quantity
+from harness.report.steps import way_of
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
+    from matplotlib.axes import Axes
+
+    from harness.report.steps import StepTable
+    from harness.results import Estimate, StepSum
+
+_GROUP_PX = 66
+_BAR = 0.24
+"""Height of a bar, as a share of the room that one way out has."""
+
+
+def steps_figure(table: StepTable, name: str, width_px: int = 760) -> Markup | None:
+    """For each way out the steps stacked, with the interval of their sum, over the whole with its own.
+
+    Steps that came out below zero lie to the left of it. ``None`` if nothing was measured.
+    """
+    drawn = [one for one in table.sums if _bounds(one)]
+    if not drawn:
+        return None
+    height = 34 + _GROUP_PX * len(drawn)
+    figure, axes = _canvas(width_px, height, (10, 10, 34, 2))
+    tips: dict[str, str] = {}
+    with mpl.rc_context(_SETTINGS):
+        _scale(axes, [bound for one in drawn for bound in _bounds(one)], len(drawn))
+        for index, one in enumerate(drawn):
+            place = len(drawn) - 1 - index
+            tips |= _draw(axes, one, place)
+            top = 34 + _GROUP_PX * (place + 1) - 15
+            _say(figure, 10, top, way_of(one), color=_INK)
+            _say(figure, width_px - 10, top, one.verdict, ha="right")
+        _say(figure, width_px - 10, 4, "ms a call", ha="right")
+        return _svg(figure, name, f"{table.title} of {table.label}, step by step", " ".join(table.sentences), tips)
+
+
+def _bounds(one: StepSum) -> list[float]:
+    """All values and bounds of one way out."""
+    steps = [step.estimate.value for step in one.steps if step.estimate is not None and step.estimate.value is not None]
+    sides = [sum(value for value in steps if value > 0), sum(value for value in steps if value < 0)] if steps else []
+    whole = one.whole.estimate
+    ends = [end for estimate in (one.total, whole) if estimate is not None for end in (estimate.low, estimate.high)]
+    values = [whole.value] if whole is not None else []
+    return [bound for bound in (*sides, *ends, *values) if bound is not None]
+
+
+def _scale(axes: Axes, bounds: list[float], groups: int) -> None:
+    low, high = min([0.0, *bounds]), max([0.0, *bounds])
+    room = 0.04 * (high - low) or 0.1
+    axes.set_xlim(low - room * (low < 0), high + room)
+    axes.set_ylim(0, groups)
+    axes.set_yticks([])
+    axes.xaxis.set_major_locator(MaxNLocator(6))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{round(value, 6):g}".replace("-", MINUS)))
+    axes.grid(axis="x", color=_LINE, linewidth=0.8)
+    axes.axvline(0, color=_MUTED, linewidth=0.8)
+
+
+def _draw(axes: Axes, one: StepSum, place: int) -> dict[str, str]:
+    """The two bars of one way out; returns what a pointer shows over them."""
+    tips: dict[str, str] = {}
+    upper, lower = place + 0.52, place + 0.2
+    reached = {True: 0.0, False: 0.0}
+    for index, step in enumerate(one.steps):
+        estimate = step.estimate
+        if estimate is None or estimate.value is None:
+            continue
+        positive = estimate.value >= 0
+        (bar,) = axes.barh(
+            upper, estimate.value, _BAR, left=reached[positive], color=_SERIES[index % len(_SERIES)], linewidth=0
+        )
+        reached[positive] += estimate.value
+        bar.set_gid(f"step{place}-{index}")
+        tips[f"step{place}-{index}"] = f"{step.against} to {step.level}: {_text(estimate)}"
+    _whisker(axes, one.total, upper)
+    whole = one.whole.estimate
+    if whole is not None and whole.value is not None:
+        (bar,) = axes.barh(lower, whole.value, _BAR, color=_MUTED, alpha=0.45, linewidth=0)
+        bar.set_gid(f"whole{place}")
+        tips[f"whole{place}"] = f"end to end: {_text(whole)}"
+        _whisker(axes, whole, lower)
+    return tips
+
+
+def _whisker(axes: Axes, estimate: Estimate, y: float) -> None:
+    if estimate.value is None or estimate.low is None or estimate.high is None:
+        return
+    axes.plot([estimate.low, estimate.high], [y, y], color=_INK, linewidth=1.4)
+    axes.plot([estimate.value], [y], marker="|", markersize=9, color=_INK)
+
+
+def _text(estimate: Estimate) -> str:
+    return quantity(estimate.value, estimate.unit, estimate.low, estimate.high)

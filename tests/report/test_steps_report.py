@@ -1,0 +1,93 @@
+"""The cost taken apart, as reports show it."""
+
+from __future__ import annotations
+
+import re
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from harness.config import LEVELS
+from harness.overhead import step_sums
+from harness.report import html_report, markdown_report
+from harness.report.steps import step_tables
+from harness.report.steps_figure import steps_figure
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from harness.results import CellResult, SweepResult
+
+EDGES = [*pairwise(LEVELS), ("untraced", "exported")]
+ADDED_MS = {"disabled": 0.2, "sampled_out": -0.1, "dropped": 1.0, "exported": 4.0}
+
+
+@pytest.fixture
+def levels_sweep(make_sweep: Callable[..., SweepResult]) -> SweepResult:
+    """One strategy's steps and its whole, in a sweep of nine cells of which the first five are these."""
+    nine = make_sweep()
+    autolog = nine.cells[2]
+
+    def cell(number: int, against: str, level: str) -> CellResult:
+        named: dict[str, Any] = {"cell_id": f"step{number}", "against": against, "level": level}
+        assert autolog.overhead is not None
+        added = ADDED_MS[level]
+        estimates = {
+            name: one.model_copy(update={"value": added, "per_fork": tuple(added + part for part in (-0.1, 0, 0.1, 0))})
+            for name, one in autolog.overhead.estimates.items()
+        }
+        overhead = autolog.overhead.model_copy(update={"estimates": estimates})
+        return autolog.model_copy(update={"cell": autolog.cell.model_copy(update=named), "overhead": overhead})
+
+    cells = tuple(cell(number, *edge) for number, edge in enumerate(EDGES))
+    return nine.model_copy(update={"cells": cells, "cells_expected": len(cells), "steps": step_sums(cells)})
+
+
+def test_the_table_has_each_step_and_the_verdict(levels_sweep: SweepResult) -> None:
+    """A table a quantity, a column a step, and the sum of the steps beside the whole."""
+    latency, cpu = step_tables(levels_sweep)
+    assert (latency.label, latency.levels) == ("openai / autolog", tuple(LEVELS[1:]))
+    assert cpu.title == "Added CPU time per call"
+    (row,) = latency.rows
+    assert row.way == "into SQLite, in the background"
+    assert row.total.startswith("5.1")
+    assert row.whole.startswith("4.0")
+    assert row.verdict == "disagree"
+
+
+def test_both_reports_say_where_the_cost_goes(levels_sweep: SweepResult) -> None:
+    """HTML and Markdown have the sentences; HTML has a figure of each table."""
+    html, markdown = html_report(levels_sweep), markdown_report(levels_sweep)
+    assert 'id="steps"' in html
+    assert html.count("step by step</title>") == 4
+    for text in (html, markdown):
+        assert "Where the cost goes" in text
+        assert "end to end it is 4.00 ms" in text
+    assert "level=dropped, against=sampled_out" in html
+
+
+def test_the_figure_stacks_the_steps(levels_sweep: SweepResult) -> None:
+    """Each step and the whole is a bar that says what it is; a step below zero is drawn, too."""
+    figure = steps_figure(step_tables(levels_sweep)[0], "f")
+    assert figure is not None
+    titles = re.findall(r"<title[^>]*>([^<]*)</title>", figure)
+    assert sum("untraced to disabled" in title for title in titles) == 1
+    assert any(title.startswith("disabled to sampled_out: −0.1") for title in titles)  # noqa: RUF001 - our minus
+    assert any(title.startswith("end to end: 4.0") for title in titles)
+
+
+def test_nothing_measured_is_nothing_drawn(levels_sweep: SweepResult) -> None:
+    """Cells that were not timed leave a table of dashes, the reason, and no figure."""
+    cells = tuple(cell.model_copy(update={"overhead": None}) for cell in levels_sweep.cells)
+    bare = levels_sweep.model_copy(update={"cells": cells, "steps": step_sums(cells)})
+    table = step_tables(bare)[0]
+    assert steps_figure(table, "f") is None
+    assert table.rows[0].verdict == "can't say"
+    assert "cannot be said" in html_report(bare)
+
+
+def test_other_sweeps_have_no_such_section(sweep: SweepResult) -> None:
+    """A sweep without levels says nothing of steps."""
+    assert "Where the cost goes" not in html_report(sweep)
+    assert "Where the cost goes" not in markdown_report(sweep)
