@@ -164,7 +164,7 @@ def read_sweep(store: Store, run_id: str) -> SweepResult:
     for cell_run in store.cell_runs(run_id):
         # A cell that was killed before it could write has a run without records: it left no result.
         with contextlib.suppress(StoreError):
-            cells.append(analyse_cell(store.read_records(cell_run), cell_run))
+            cells.append(analyse_cell(store.read_records(cell_run, timed_exchanges=False), cell_run))
     return summarise(
         sweep_id=tags[SWEEP_TAG],
         command=tags[COMMAND_TAG],
