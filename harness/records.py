@@ -659,8 +659,14 @@ def write_cell(directory: Path, records: CellRecords) -> None:
         write_jsonl(directory / name, values)
 
 
-def read_cell(directory: Path) -> CellRecords:
+def read_cell(directory: Path, *, timed_exchanges: bool = True) -> CellRecords:
     """Read a cell's records back; a file that is not there has no records.
+
+    Args:
+        directory: Where ``write_cell`` wrote them.
+        timed_exchanges: Whether to keep the exchanges of timed calls. No analysis reads them, and of a
+            million calls they fill gigabytes. Without them each is checked all the same, and one that
+            belongs to no call is kept, for that is a finding.
 
     Raises:
         CellError: If the directory holds no cell, or a line in it is damaged.
@@ -670,8 +676,21 @@ def read_cell(directory: Path) -> CellRecords:
         cell = CellRecord.model_validate_json(path.read_text(encoding="utf-8"))
     except (OSError, ValidationError) as error:
         raise CellError(f"{path}: not the record of a cell") from error
-    parts = {
-        name: tuple(read_jsonl(directory / name, kind)) if (directory / name).exists() else ()
+    parts = [
+        tuple(
+            record
+            for record in read_jsonl(directory / name, kind)
+            if timed_exchanges or not (isinstance(record, Exchange) and _is_timed(record))
+        )
+        if (directory / name).exists()
+        else ()
         for name, kind in RECORD_FILES.items()
-    }
-    return CellRecords(cell, *parts.values())  # type: ignore[arg-type]
+    ]
+    return CellRecords(cell, *parts)  # type: ignore[arg-type]
+
+
+def _is_timed(exchange: Exchange) -> bool:
+    try:
+        return exchange.call_id is not None and CallId.parse(exchange.call_id).phase == "timing"
+    except ValueError:
+        return False

@@ -15,6 +15,7 @@ from harness.records import CellRecord, Loss, Record
 Verdict = Literal["recorded", "elsewhere", "wrong", "missing"]
 Convention = Literal["mlflow", "otel"]
 Level = Literal["required", "conditionally_required", "recommended", "opt_in"]
+VerdictName = Literal["slower", "faster", "equivalent", "inconclusive", "not judged"]
 Aspect = Literal["outcome", "value", "type", "chunks", "exception", "cancellation", "requests"]
 
 
@@ -178,6 +179,10 @@ class Estimate(Record):
         per_fork: The per-fork differences.
         baseline: The same quantity of the ``none`` arm, mean over forks, where it has one.
         reason: Why there is no value or no interval, in one sentence.
+        ratio: Traced / untraced, geometric mean over forks: 2 is twice as much. ``None`` where an arm
+            of a fork has nothing above zero to divide. It stands only beside ``baseline``.
+        ratio_low: Lower bound of the ratio's interval; ``None`` without one.
+        ratio_high: Upper bound.
     """
 
     name: str
@@ -189,6 +194,95 @@ class Estimate(Record):
     per_fork: tuple[float, ...] = ()
     baseline: float | None = None
     reason: str | None = None
+    ratio: float | None = None
+    ratio_low: float | None = None
+    ratio_high: float | None = None
+
+
+class SteadyState(Record):
+    """Whether what was measured holds from the first measured call to the last.
+
+    Attributes:
+        steady: Whether added p50 stayed the same, as far as the forks can tell; ``None`` if they
+            are too few.
+        changes: ``added_p50_ms``, ``strategy_p50_ms``, ``baseline_p50_ms``: each fork's median over
+            the second half of its analysed calls minus that over the first.
+        later: Added p50 over the second halves alone.
+        later_verdict: The verdict that the second halves would give alone; ``None`` without an interval.
+        warmup_calls: Calls of the warm-up burst in each arm and fork, the fewest.
+        settled_after: By arm, how many of them passed until the rest was level; ``None`` if they were
+            too few or did not become level within the first half of the burst.
+        sentence: All of that in words.
+    """
+
+    steady: bool | None
+    changes: dict[str, Estimate]
+    later: Estimate | None = None
+    later_verdict: VerdictName | None = None
+    warmup_calls: int = 0
+    settled_after: dict[str, int | None] = Field(default_factory=dict)
+    sentence: str
+
+
+class Drift(Record):
+    """Whether the machine, or the cost, changed from the first fork to the last.
+
+    Attributes:
+        changes: ``baseline_p50_ms`` and ``added_p50_ms``: rise of the straight line through the forks,
+            from the first fork to the last.
+        sentence: In words.
+    """
+
+    changes: dict[str, Estimate]
+    sentence: str
+
+
+class ForkDisturbance(Record):
+    """What others took of the machine while one fork's measured blocks ran, in cores.
+
+    Attributes:
+        blocks: Measured blocks that were watched.
+        flagged_blocks: Those in which others took more than the limit.
+        others_cores: CPU time of processes that are not the cell's, for each second; 1 is one core.
+        stolen_cores: Time that the hypervisor gave to others, likewise.
+    """
+
+    fork: int
+    blocks: int
+    flagged_blocks: int
+    others_cores: float
+    stolen_cores: float
+
+
+class Disturbance(Record):
+    """What else the machine did during the measured blocks, and whether it decided the verdict.
+
+    Attributes:
+        load_1min: Load average before the cell.
+        blocks: Measured blocks of the complete forks, both arms.
+        watched_blocks: Those of which the machine's doings are known.
+        flagged_blocks: Those in which others took more than ``limit_cores``. They are kept.
+        limit_cores: Cores' worth of CPU, stolen time included, beyond which a block is flagged.
+        others_cores: Over all watched blocks, as in ``ForkDisturbance``; ``None`` if none was watched.
+        stolen_cores: Likewise.
+        forks: Fork by fork.
+        without: Added p50 without the flagged blocks and their partners in the other arm; ``None`` if
+            none was flagged or what is left does not support it.
+        without_verdict: The verdict that it would give; ``None`` without an interval.
+        sentence: In words.
+    """
+
+    load_1min: float
+    blocks: int
+    watched_blocks: int
+    flagged_blocks: int
+    limit_cores: float
+    others_cores: float | None = None
+    stolen_cores: float | None = None
+    forks: tuple[ForkDisturbance, ...] = ()
+    without: Estimate | None = None
+    without_verdict: VerdictName | None = None
+    sentence: str
 
 
 class OverheadResult(Record):
@@ -212,12 +306,20 @@ class OverheadResult(Record):
         flagged_calls: Calls kept but not analysed (warm-up, first of a block).
         failed_calls: Timed calls that raised.
         is_floor: Whether this cell is an A/A test whose result is a noise floor.
+        p_no_difference: p-value of "tracing adds nothing to p50"; below 0.05 where the 95% interval
+            excludes zero. ``None`` without an interval.
+        p_no_equivalence: p-value of "it adds or saves the margin or more"; below 0.05 where the 95%
+            interval lies within the margin.
+        steady: Whether what was measured held until the last call; ``None`` in records of older analyses.
+        drift: Whether it held from fork to fork.
+        disturbance: What else the machine did.
+        warnings: What a reader of the verdict has to know beside it, one sentence each.
     """
 
     forks: int
     calls_per_fork: int
     estimates: dict[str, Estimate]
-    verdict: Literal["slower", "faster", "equivalent", "inconclusive", "not judged"]
+    verdict: VerdictName
     sentence: str
     smallest_effect_ms: float | None
     equivalence_margin_ms: float
@@ -228,6 +330,32 @@ class OverheadResult(Record):
     flagged_calls: int
     failed_calls: int
     is_floor: bool
+    p_no_difference: float | None = None
+    p_no_equivalence: float | None = None
+    steady: SteadyState | None = None
+    drift: Drift | None = None
+    disturbance: Disturbance | None = None
+    warnings: tuple[str, ...] = ()
+
+
+class CorrectedVerdict(Record):
+    """What is left of one cell's verdict once it is held as one of many comparisons of a sweep.
+
+    Attributes:
+        comparisons: Judged cells of the sweep, which the correction is for.
+        verdict: The verdict that is left.
+        stands: Whether that is the cell's own.
+        p_no_difference: The p-value of the cell's result, adjusted for the comparisons.
+        p_no_equivalence: Likewise.
+        sentence: In words.
+    """
+
+    comparisons: int
+    verdict: VerdictName
+    stands: bool
+    p_no_difference: float
+    p_no_equivalence: float
+    sentence: str
 
 
 class RowScore(Record):
@@ -332,6 +460,10 @@ class SweepResult(Record):
         floors_ms: Provider label to the A/A noise floor of added p50: the larger absolute bound
             of the A/A cell's interval.
         steps: The cost taken apart by levels, where the sweep has cells for it.
+        floors: The same for every quantity of the ledger that the A/A cell has an interval of: provider
+            label to the quantity's name to its floor in the quantity's unit.
+        corrections: By cell id, the verdict as one of the sweep's many comparisons; A/A cells and
+            cells that were not judged have none.
     """
 
     sweep_id: str
@@ -339,6 +471,8 @@ class SweepResult(Record):
     cells_expected: int
     cells: tuple[CellResult, ...]
     floors_ms: dict[str, float]
+    floors: dict[str, dict[str, float]] = Field(default_factory=dict)
+    corrections: dict[str, CorrectedVerdict] = Field(default_factory=dict)
     started_unix_ns: int
     ended_unix_ns: int
     steps: tuple[StepSum, ...] = ()

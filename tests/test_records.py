@@ -13,6 +13,7 @@ from harness.records import (
     CallId,
     CellRecord,
     CellRecords,
+    Exchange,
     Machine,
     read_cell,
     read_jsonl,
@@ -118,6 +119,39 @@ def test_a_cell_survives_its_folder(tmp_path: Path) -> None:
     records = CellRecords(CELL, (CALL,), (), (), (), (arm,))
     write_cell(tmp_path / "records", records)
     assert read_cell(tmp_path / "records") == records
+
+
+def test_exchanges_of_timed_calls_can_be_left_out(tmp_path: Path) -> None:
+    """Without them what belongs to another pass, or to no call, is kept, and a damaged line is refused all the same."""
+
+    def exchange(number: int, call_id: str | None) -> Exchange:
+        return Exchange(
+            exchange_id=number,
+            call_id=call_id,
+            dialect="openai",
+            method="POST",
+            path="/",
+            received_unix_ns=1,
+            received_ns=1,
+            request_size_bytes=1,
+            request_digest="d",
+        )
+
+    ids = (
+        "c/timing/0/strategy/3/s/0",
+        "c/completeness/0/strategy/3/s/0",
+        None,
+        "x/timing/odd",
+        "c/loss/0/strategy/3/s/0",
+    )
+    exchanges = tuple(exchange(number, call_id) for number, call_id in enumerate(ids))
+    write_cell(tmp_path, CellRecords(CELL, (), exchanges, (), (), ()))
+    assert read_cell(tmp_path).exchanges == exchanges
+    assert read_cell(tmp_path, timed_exchanges=False).exchanges == exchanges[1:]
+    path = tmp_path / "exchanges.jsonl"
+    path.write_text(path.read_text(encoding="utf-8") + '{"call_id": "c/timing/0/strategy/3/s/0"}\n', encoding="utf-8")
+    with pytest.raises(CellError, match=r"exchanges\.jsonl, line 6: not a record of kind Exchange"):
+        read_cell(tmp_path, timed_exchanges=False)
 
 
 def test_a_folder_without_a_cell_is_refused(tmp_path: Path) -> None:

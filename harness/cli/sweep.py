@@ -28,7 +28,7 @@ from harness.errors import (
     StoreError,
 )
 from harness.experiment import run_cell
-from harness.experiment.analysis import analyse_cell, floor_of, summarise
+from harness.experiment.analysis import analyse_cell, floors_of, summarise
 from harness.experiment.progress import Progress, Silent
 from harness.processes import WorkFolder
 from harness.report import (
@@ -202,7 +202,7 @@ def read_sweep(store: Store, run_id: str) -> SweepResult:
     for cell_run in store.cell_runs(run_id):
         # A cell that was killed before it could write has a run without records: it left no result.
         with contextlib.suppress(StoreError):
-            cells.append(analyse_cell(store.read_records(cell_run), cell_run))
+            cells.append(analyse_cell(store.read_records(cell_run, timed_exchanges=False), cell_run))
     return summarise(
         sweep_id=tags[SWEEP_TAG],
         command=tags[COMMAND_TAG],
@@ -215,16 +215,16 @@ def read_sweep(store: Store, run_id: str) -> SweepResult:
 
 
 def write_report(store: Store, run_id: str, sweep: SweepResult) -> None:
-    """Log the report to the sweep's run, and the noise floor to each cell's."""
+    """Log the report to the sweep's run, and the noise floors to each cell's."""
     store.log_texts(
         run_id,
         {"report.html": html_report(sweep), "report.md": markdown_report(sweep), "cells.json": cells_json(sweep)},
     )
     store.set_tag(run_id, NOTE_TAG, description(sweep))
     for cell in sweep.cells:
-        floor = floor_of(cell, sweep.cells)
-        if floor is not None and cell.run_id is not None:
-            store.log_metrics(cell.run_id, {"floor.p50_ms": floor})
+        own = floors_of(cell, sweep.cells)
+        if own and cell.run_id is not None:
+            store.log_metrics(cell.run_id, {f"floor.{name}": floor for name, floor in own.items()})
 
 
 def show(sweep: SweepResult) -> None:

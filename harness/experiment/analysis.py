@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from harness.completeness import judge_cell
 from harness.config import measure_of
 from harness.errors import CellError
-from harness.overhead import analyse, floor_ms, latencies, step_sums
+from harness.overhead import analyse, corrected, floors, latencies, step_sums
 from harness.results import CellResult, CompletenessResult, OverheadResult, RowScore, SweepResult
 
 if TYPE_CHECKING:
@@ -82,18 +82,17 @@ def _token_overlap(call: Call) -> float | None:
     return 2 * (said & wanted).total() / (said.total() + wanted.total())
 
 
-def floor_of(result: CellResult, cells: Iterable[CellResult]) -> float | None:
-    """The A/A noise floor that a cell may be held against: of its provider, under its conditions.
+def floors_of(result: CellResult, cells: Iterable[CellResult]) -> dict[str, float]:
+    """The A/A noise floors that a cell may be held against, by quantity: of its provider, under its conditions.
 
-    The largest where several cells apply, ``None`` where none does.
+    Each is the largest where several cells apply; what none has is not there.
     """
-    found = [
-        floor
-        for other in cells
-        if _conditions(other) == _conditions(result) and other.overhead is not None
-        if (floor := floor_ms(other.overhead)) is not None
-    ]
-    return max(found, default=None)
+    found: dict[str, float] = {}
+    for other in cells:
+        if other.overhead is not None and _conditions(other) == _conditions(result):
+            for name, floor in floors(other.overhead).items():
+                found[name] = max(floor, found.get(name, 0.0))
+    return found
 
 
 def _conditions(result: CellResult) -> tuple[str, ...]:
@@ -105,16 +104,17 @@ def _conditions(result: CellResult) -> tuple[str, ...]:
     return tuple(json.dumps(part, sort_keys=True, default=str) for part in parts)
 
 
-def floors_ms(cells: Iterable[CellResult]) -> dict[str, float]:
-    """The A/A noise floor of each provider whose ``tracing=none`` cells ran under one set of conditions."""
+def floors_by_provider(cells: Iterable[CellResult]) -> dict[str, dict[str, float]]:
+    """The A/A noise floors of each provider whose ``tracing=none`` cells ran under one set of conditions."""
     all_cells = tuple(cells)
-    floors: dict[str, set[float]] = {}
+    found: dict[str, list[dict[str, float]]] = {}
     for result in all_cells:
         if result.overhead is not None and result.overhead.is_floor:
-            floor = floor_of(result, all_cells)
-            if floor is not None:
-                floors.setdefault(floor_key(result), set()).add(floor)
-    return {key: values.pop() for key, values in floors.items() if len(values) == 1}
+            own = floors_of(result, all_cells)
+            of_provider = found.setdefault(floor_key(result), [])
+            if own and own not in of_provider:
+                of_provider.append(own)
+    return {key: sets[0] for key, sets in found.items() if len(sets) == 1}
 
 
 def floor_key(result: CellResult) -> str:
@@ -134,13 +134,16 @@ def summarise(  # noqa: PLR0913  # the parts of a sweep, each named
 ) -> SweepResult:
     """Put the cells of a sweep together."""
     found = tuple(cells)
+    by_provider = floors_by_provider(found)
     return SweepResult(
         sweep_id=sweep_id,
         command=command,
         cells_expected=cells_expected,
         cells=found,
-        floors_ms=floors_ms(found),
         steps=step_sums(found),
+        floors_ms={key: own["p50_ms"] for key, own in by_provider.items() if "p50_ms" in own},
+        floors=by_provider,
+        corrections=corrected({one.cell.cell_id: one.overhead for one in found if one.overhead is not None}),
         started_unix_ns=started_unix_ns,
         ended_unix_ns=ended_unix_ns,
     )

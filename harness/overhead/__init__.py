@@ -10,6 +10,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from harness.overhead.comparisons import corrected, p_values
+from harness.overhead.disturbance import decides, disturbance
+from harness.overhead.drift import drift
 from harness.overhead.intervals import quantile_level
 from harness.overhead.ledger import (
     NS_PER_MS,
@@ -20,22 +23,26 @@ from harness.overhead.ledger import (
     lost_traces,
 )
 from harness.overhead.samples import complete_forks
+from harness.overhead.steady import steady_state, why_unsteady
 from harness.overhead.steps import step_sums
-from harness.overhead.verdicts import equivalence_margin_ms, objections, rule
+from harness.overhead.verdicts import equivalence_margin_ms, objections, rule, verdict_of
 from harness.results import Latencies, OverheadResult
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from harness.config import MeasureConfig
     from harness.records import CellRecords
+    from harness.results import Disturbance, SteadyState, VerdictName
 
-__all__ = ["analyse", "floor_ms", "latencies", "precision_reached", "step_sums"]
+__all__ = ["analyse", "corrected", "floor_ms", "floors", "latencies", "precision_reached", "step_sums"]
 
 
 def analyse(records: CellRecords, measure: MeasureConfig) -> OverheadResult:
     """What tracing costs in this cell, and the verdict on its added p50.
 
     Args:
-        records: The cell's raw records; only its ``blocks`` and ``arms`` are used.
+        records: The cell's raw records; of them ``blocks``, ``arms`` and ``machine`` are used.
         measure: The margin, the load limit, and whether forks were added until a precision was
             reached.
 
@@ -45,13 +52,20 @@ def analyse(records: CellRecords, measure: MeasureConfig) -> OverheadResult:
         ConfigError: If the equivalence margin is negative or not a number.
     """
     forks = complete_forks(records)
-    ledger = estimates(forks, level=quantile_level(measure))
+    level = quantile_level(measure)
+    ledger = estimates(forks, level=level)
     p50 = ledger["p50_ms"]
     load = load_rate_per_s(forks)
     drain = drain_rate_per_s(forks)
     margin_ms = equivalence_margin_ms(p50, measure)
     is_floor = records.cell.tracing == "none" and not records.cell.expects_traces
-    ruling = rule(p50, margin_ms, objections(forks, load, drain, measure), is_floor=is_floor)
+    steady = steady_state(forks, margin_ms, level)
+    plain = None if p50.low is None or p50.high is None else verdict_of(p50.low, p50.high, margin_ms)
+    unsteady = None if plain is None else why_unsteady(steady, plain, margin_ms)
+    objected = objections(forks, load, drain, measure)
+    ruling = rule(p50, margin_ms, objected, is_floor=is_floor, unsteady=unsteady)
+    disturbed = disturbance(records, forks, ruling.verdict, margin_ms, level)
+    p = p_values(p50, margin_ms, level)
     return OverheadResult(
         forks=len(forks),
         calls_per_fork=min((fork.calls for fork in forks), default=0),
@@ -67,7 +81,20 @@ def analyse(records: CellRecords, measure: MeasureConfig) -> OverheadResult:
         flagged_calls=sum(fork.flagged_calls for fork in forks),
         failed_calls=sum(fork.failed_calls for fork in forks),
         is_floor=is_floor,
+        p_no_difference=None if p is None else p.no_difference,
+        p_no_equivalence=None if p is None else p.no_equivalence,
+        steady=steady,
+        drift=drift(forks),
+        disturbance=disturbed,
+        warnings=tuple(_warnings(steady, disturbed, ruling.verdict)),
     )
+
+
+def _warnings(steady: SteadyState, disturbed: Disturbance, verdict: VerdictName) -> Iterator[str]:
+    if steady.steady is False:
+        yield steady.sentence
+    if decides(disturbed, verdict):
+        yield disturbed.sentence
 
 
 def latencies(records: CellRecords) -> tuple[Latencies, ...]:
@@ -90,10 +117,21 @@ def floor_ms(result: OverheadResult) -> float | None:
 
     ``None`` if the cell is no A/A test or its result could not be judged.
     """
-    p50 = result.estimates["p50_ms"]
-    if not result.is_floor or result.verdict == "not judged" or p50.low is None or p50.high is None:
-        return None
-    return max(abs(p50.low), abs(p50.high))
+    return floors(result).get("p50_ms")
+
+
+def floors(result: OverheadResult) -> dict[str, float]:
+    """The A/A noise floor of each quantity of the ledger, in its own unit, by the quantity's name.
+
+    Quantities without an interval have none; nor has a cell that is no A/A test or could not be judged.
+    """
+    if not result.is_floor or result.verdict == "not judged":
+        return {}
+    return {
+        name: max(abs(estimate.low), abs(estimate.high))
+        for name, estimate in result.estimates.items()
+        if estimate.low is not None and estimate.high is not None
+    }
 
 
 def precision_reached(result: OverheadResult, measure: MeasureConfig) -> bool:

@@ -35,11 +35,13 @@ class Side(NamedTuple):
         run: What the arm cost beyond the latency of its calls.
         latency_ns: Shape ``(analysed calls,)``, in the order of the repetitions.
         first_chunk_ns: The same calls' times to the first chunk; ``NO_CHUNK`` where there was none.
+        warmup_ns: Latencies of the warm-up calls, in their order, failed ones included.
     """
 
     run: ArmRun
     latency_ns: IntArray
     first_chunk_ns: IntArray
+    warmup_ns: IntArray
 
 
 class Fork(NamedTuple):
@@ -47,6 +49,7 @@ class Fork(NamedTuple):
 
     Attributes:
         number: The fork's index in the records.
+        repetition: Of each analysed call, shape ``(analysed calls,)``, rising.
         flagged_calls: Calls of both arms that are kept but not analysed: warm-up, first of a block.
         failed_calls: Measured calls of both arms that raised.
         one_sided_failures: Calls that were left out because their partner failed.
@@ -55,6 +58,7 @@ class Fork(NamedTuple):
     """
 
     number: int
+    repetition: IntArray
     strategy: Side
     baseline: Side
     flagged_calls: int
@@ -66,6 +70,14 @@ class Fork(NamedTuple):
     def calls(self) -> int:
         """Analysed calls of each arm."""
         return int(self.strategy.latency_ns.size)
+
+    def only(self, keep: BoolArray) -> Fork:
+        """The same fork with some of its analysed calls."""
+        strategy, baseline = (
+            side._replace(latency_ns=side.latency_ns[keep], first_chunk_ns=side.first_chunk_ns[keep])
+            for side in (self.strategy, self.baseline)
+        )
+        return self._replace(repetition=self.repetition[keep], strategy=strategy, baseline=baseline)
 
 
 class _ArmCalls(NamedTuple):
@@ -116,12 +128,15 @@ def _fork(place: str, strategy: tuple[ArmRun, list[Block]], baseline: tuple[ArmR
     left_failed = left.failed[keep_left]
     right_failed = right.failed[keep_right]
     good = ~(left_failed | right_failed)
-    warmup_calls = sum(len(block.sample_ids) for block in chain(strategy[1], baseline[1]) if block.kind == "warmup")
+    warmups = _warmup_ns(strategy[1]), _warmup_ns(baseline[1])
     return Fork(
         number=strategy[0].fork,
-        strategy=Side(strategy[0], left.latency_ns[keep_left][good], left.first_chunk_ns[keep_left][good]),
-        baseline=Side(baseline[0], right.latency_ns[keep_right][good], right.first_chunk_ns[keep_right][good]),
-        flagged_calls=warmup_calls + int(left.leading.sum() + right.leading.sum()),
+        repetition=left.repetition[keep_left][good],
+        strategy=Side(strategy[0], left.latency_ns[keep_left][good], left.first_chunk_ns[keep_left][good], warmups[0]),
+        baseline=Side(
+            baseline[0], right.latency_ns[keep_right][good], right.first_chunk_ns[keep_right][good], warmups[1]
+        ),
+        flagged_calls=sum(warmup.size for warmup in warmups) + int(left.leading.sum() + right.leading.sum()),
         failed_calls=int(left.failed.sum() + right.failed.sum()),
         one_sided_failures=int((left_failed ^ right_failed).sum()),
         load_rate_per_s=_load_rate_per_s(strategy[1]),
@@ -165,6 +180,11 @@ def _arm_calls(place: str, run: ArmRun, blocks: Sequence[Block]) -> _ArmCalls:
         ),
         leading=within == 0,
     )
+
+
+def _warmup_ns(blocks: Sequence[Block]) -> IntArray:
+    warmups = sorted((block for block in blocks if block.kind == "warmup"), key=lambda block: block.first_repetition)
+    return _column((block.latency_ns for block in warmups), sum(len(block.latency_ns) for block in warmups))
 
 
 def _column(parts: Iterable[Iterable[int]], total: int) -> IntArray:

@@ -57,8 +57,9 @@ def cells_json(sweep: SweepResult) -> str:
     Each cell has its identity (provider, prompts, strategy, machine, versions, digest), status
     and reason, ``completeness`` (scores, trace counts, counts by fact, known defects), ``losses``
     by the way in which a process ended, and ``overhead`` (estimates with intervals and per-fork
-    values, counts, verdict). Judgements, answers and latencies stay in the cell's records. What
-    was not measured is null.
+    values, ratios, counts, verdict, steadiness, drift, disturbance). ``floors`` are the A/A noise
+    floors by provider and quantity, ``corrections`` the verdicts as comparisons of one sweep by cell
+    id. Judgements, answers and latencies stay in the cell's records. What was not measured is null.
     """
     document = {
         "schema_version": CELLS_SCHEMA_VERSION,
@@ -66,6 +67,8 @@ def cells_json(sweep: SweepResult) -> str:
         "command": sweep.command,
         "cells_expected": sweep.cells_expected,
         "floors_ms": sweep.floors_ms,
+        "floors": sweep.floors,
+        "corrections": {name: one.model_dump(mode="json") for name, one in sweep.corrections.items()},
         "started_unix_ns": sweep.started_unix_ns,
         "ended_unix_ns": sweep.ended_unix_ns,
         "cells": [_cell(result) for result in sweep.cells],

@@ -10,10 +10,11 @@ from markupsafe import Markup, escape
 
 from harness.report.defects import STATUSES, known_defects
 from harness.report.findings import KINDS, TRACE, findings
-from harness.report.format import ABSENT, count, duration, listed, number, quantity, series, utc
+from harness.report.format import ABSENT, count, duration, listed, number, quantity, utc
 from harness.report.losses import loss_table, not_run
 from harness.report.matrix import LEVELS, by_scenario, matrix, recall_by_level
-from harness.report.quantities import COLUMNS, ESTIMATES, estimate_shown, ordered_estimates, why_no_overhead
+from harness.report.quantities import COLUMNS, why_no_overhead
+from harness.report.soundness import comparisons_sentence, cost_rows, sound_rows
 from harness.report.steps import MEANINGS, step_tables
 from harness.report.verdicts import cautions, cell_numbers, verdicts
 from harness.report.view import sweep_view
@@ -268,8 +269,8 @@ def html_report(sweep: SweepResult) -> str:
         "columns": COLUMNS,
         "elapsed": duration(sweep.ended_unix_ns - sweep.started_unix_ns),
         "environment": _environment(view),
-        "estimate_names": ESTIMATES,
-        "estimate_shown": estimate_shown,
+        "comparisons": comparisons_sentence(view),
+        "cost_rows": cost_rows,
         "defects": [(status, [one for one in defects if one.status == status]) for status in STATUSES],
         "findings": _by_kind(view),
         "levels": LEVELS,
@@ -279,13 +280,11 @@ def html_report(sweep: SweepResult) -> str:
         "scenarios": by_scenario(view),
         "ledger": _ledger,
         "matrices": [(matrix(view, "mlflow"), "MLflow"), (matrix(view, "otel"), "OpenTelemetry GenAI")],
-        "ordered_estimates": ordered_estimates,
         "panels": panels,
         "providers": list(_provider_colours(view)),
-        "quantity": quantity,
         "runs": _runs,
         "scatters": scatters,
-        "series": series,
+        "soundness": sound_rows(view),
         "sources": _sources(view),
         **_steps(sweep),
         "started": utc(sweep.started_unix_ns),

@@ -12,6 +12,7 @@ from harness.report.headlines import headlines
 from harness.report.losses import loss_table, not_run
 from harness.report.matrix import LEVELS, by_scenario, recall_by_level
 from harness.report.quantities import COLUMNS
+from harness.report.soundness import comparisons_sentence, cost_rows, sound_rows
 from harness.report.steps import step_tables
 from harness.report.verdicts import cautions, cell_numbers, verdicts
 from harness.report.view import sweep_view
@@ -75,7 +76,7 @@ def _verdict_lines(view: SweepView) -> list[str]:
 
 def _escape_sentence(text: str) -> str:
     """Like ``escape``, but an interval keeps its brackets: ``[3.8, 4.6]`` is no markup."""
-    return re.sub(r"\\\[([−\d., \N{NO-BREAK SPACE}]+)\\\]", r"[\1]", escape(text))  # noqa: RUF001 - our minus
+    return re.sub(r"\\\[([−+\-\d., \N{NO-BREAK SPACE}]+)\\\]", r"[\1]", escape(text))  # noqa: RUF001 - our minus
 
 
 def _absence_lines(view: SweepView) -> list[str]:
@@ -194,6 +195,27 @@ def _step_lines(sweep: SweepResult) -> list[str]:
     return ["## Where the cost goes", "", *lines] if lines else []
 
 
+def _cost_rows(view: SweepView) -> Iterable[list[str]]:
+    for cell in view.cells:
+        for row in cost_rows(cell):
+            if not row.added.absent:
+                against = (row.untraced, row.ratio, row.floor.text)
+                yield [str(cell.number), escape(cell.name), escape(row.words), row.added.text, *against]
+
+
+def _sound_lines(view: SweepView) -> list[str]:
+    rows = [
+        [str(row.cell.number), escape(row.cell.name)]
+        + [_escape_sentence(text) for text in (row.verdict, row.among_many, row.steady, row.drift, row.machine)]
+        for row in sound_rows(view)
+    ]
+    if not rows:
+        return ["No cell was timed."]
+    sentence = comparisons_sentence(view)
+    headings = ("#", "Cell", "Verdict", "As one of many", "From the first calls to the last", "From fork to fork")
+    return [*([_escape_sentence(sentence), ""] if sentence else []), *_table((*headings, "The machine"), rows)]
+
+
 def _cores(numbers: tuple[int, ...]) -> str:
     return ", ".join(map(str, numbers)) or "not pinned"
 
@@ -240,6 +262,9 @@ def markdown_report(sweep: SweepResult) -> str:
     precision = ("#", "Cell", "Forks", "Calls a fork", "Flagged", "Failed", "Smallest effect", "Load /s", "Drain /s")
     lines += ["## How precise the timing is", "", *_table(precision, _precision_rows(view)), ""]
     lines += _step_lines(sweep)
+    costs = ("#", "Cell", "Cost", "Added [95%]", "Untraced", "Times untraced [95%]", "A/A floor")
+    lines += ["## Costs beside their baselines", "", *_table(costs, _cost_rows(view)), ""]
+    lines += ["## How sound the timing is", "", *_sound_lines(view), ""]
     lines += ["## Where it was measured", "", *_environment_lines(view), ""]
     elapsed = duration(sweep.ended_unix_ns - sweep.started_unix_ns)
     lines += [f"Sweep {escape(sweep.sweep_id)}, {utc(sweep.started_unix_ns)}, {elapsed}. To repeat it:", ""]

@@ -165,9 +165,9 @@ def _share(result: CellResult) -> Shown:
 
 
 def floor_of_provider(
-    result: CellResult, peers: list[CellResult], sweep: SweepResult
+    result: CellResult, peers: list[CellResult], sweep: SweepResult, name: str = "p50_ms"
 ) -> tuple[float | None, str | None]:
-    """The floor of the cell's provider in its own setting, or why there is none.
+    """The floor of one quantity for the cell's provider in its own setting, or why there is none.
 
     The larger absolute bound of the A/A cell's interval; a floor that was measured in another
     setting is refused.
@@ -178,21 +178,22 @@ def floor_of_provider(
         max(abs(estimate.low), abs(estimate.high))
         for peer in floor_cells
         if peer.overhead is not None
-        and (estimate := peer.overhead.estimates.get("p50_ms")) is not None
+        and (estimate := peer.overhead.estimates.get(name)) is not None
         and estimate.low is not None
         and estimate.high is not None
     ]
     if bounds:
         return max(bounds), None
     if floor_cells:
-        return None, f"The A/A cell of {provider} has no interval."
+        return None, f"The A/A cell of {provider} has no interval{'' if name == 'p50_ms' else f' of {name}'}."
     if any(provider_label(other) == provider and other.cell.tracing == "none" for other in sweep.cells):
         untraced = [peer for peer in peers if peer.cell.tracing == "none"]
         if untraced:
             return None, f"The tracing=none cell of {provider} has no timing result."
         return None, f"The tracing=none cell of {provider} ran under other conditions."
-    if provider in sweep.floors_ms:
-        return sweep.floors_ms[provider], None
+    told = sweep.floors_ms.get(provider) if name == "p50_ms" else sweep.floors.get(provider, {}).get(name)
+    if told is not None:
+        return told, None
     return None, f"The sweep has no tracing=none cell of {provider}."
 
 

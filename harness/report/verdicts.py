@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from harness.report.format import count, listed, percent, quantity
 from harness.report.quantities import estimate_shown
 from harness.report.settings import refused_differences
+from harness.report.soundness import doubts
 
 if TYPE_CHECKING:
     from harness.report.view import CellView, SweepView
@@ -77,11 +78,18 @@ def _cost(cell: CellView) -> str:
     }[overhead.verdict]
 
 
+def _doubts(cell: CellView) -> str:
+    """What puts the verdict in doubt, where there is one."""
+    overhead = cell.result.overhead
+    found = list(doubts(cell)) if overhead is not None and overhead.verdict != "not judged" else []
+    return f" ({'; '.join(found)})" if found else ""
+
+
 def _clause(cell: CellView) -> str:
     if cell.result.completeness is None and cell.result.overhead is None:
         return f"{cell.strategy} {cell.ended} ({(cell.reason or 'no result').rstrip('.')})"
     ended = "" if cell.status == "ok" else f" (the cell {cell.ended}: {(cell.reason or '').rstrip('.')})"
-    return f"{cell.strategy} {_recording(cell)} {_cost(cell)}{ended}"
+    return f"{cell.strategy} {_recording(cell)} {_cost(cell)}{_doubts(cell)}{ended}"
 
 
 def _added(cell: CellView) -> float | None:

@@ -24,7 +24,7 @@ from harness.report.quantities import (
 from harness.report.settings import Setting, provider_label, settings
 
 if TYPE_CHECKING:
-    from harness.results import CellResult, SweepResult
+    from harness.results import CellResult, CorrectedVerdict, SweepResult
 
 _NOTES_LISTED = 3
 """Notes of one cell's completeness that stand among the things not found out; the ledger has all."""
@@ -44,7 +44,9 @@ class CellView(NamedTuple):
         shown: Its quantities by the keys of ``COLUMNS``.
         troubles: Traces lost, duplicated or orphaned, in words; empty if none.
         verdict: The word on added p50; ``floor`` for an A/A cell, empty without a timing pass.
-        floor_ms: The noise floor that applies to it.
+        floor_ms: The noise floor of added p50 that applies to it.
+        floors: The noise floor of each of its estimates, by the estimate's name.
+        correction: Its verdict as one of the sweep's comparisons; ``None`` where it makes none.
         result: Everything else.
     """
 
@@ -59,6 +61,8 @@ class CellView(NamedTuple):
     troubles: str
     verdict: str
     floor_ms: float | None
+    floors: dict[str, Shown]
+    correction: CorrectedVerdict | None
     result: CellResult
 
     @property
@@ -135,6 +139,12 @@ def _cell_view(number: int, name: str, setting: int, peers: list[CellResult], sw
         troubles=troubles,
         verdict=verdict,
         floor_ms=floor_ms,
+        floors={
+            name: Shown(quantity(floor, estimate.unit), why)
+            for name, estimate in (result.overhead.estimates if result.overhead is not None else {}).items()
+            for floor, why in [floor_of_provider(result, peers, sweep, name)]
+        },
+        correction=sweep.corrections.get(result.cell.cell_id),
         result=result,
     )
 

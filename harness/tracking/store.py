@@ -202,8 +202,8 @@ class Store:
             write_cell(folder / RECORDS_FOLDER, records)
             self.client.log_artifacts(run_id, str(folder / RECORDS_FOLDER), RECORDS_FOLDER)
 
-    def read_records(self, run_id: str) -> CellRecords:
-        """Read a cell's raw records back from its run.
+    def read_records(self, run_id: str, *, timed_exchanges: bool = True) -> CellRecords:
+        """Read a cell's raw records back from its run; ``timed_exchanges`` as in ``read_cell``.
 
         Raises:
             StoreError: If the run has no records.
@@ -213,7 +213,7 @@ class Store:
                 path = self.client.download_artifacts(run_id, RECORDS_FOLDER, str(folder))
             except (MlflowException, OSError) as error:
                 raise StoreError(f"run {run_id} in {self.uri} has no folder {RECORDS_FOLDER!r}") from error
-            return read_cell(Path(path))
+            return read_cell(Path(path), timed_exchanges=timed_exchanges)
 
     def cell_runs(self, sweep_run_id: str) -> tuple[str, ...]:
         """Run ids of a sweep's cells, in the order in which they were begun."""

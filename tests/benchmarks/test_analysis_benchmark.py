@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import time
 import tracemalloc
 from itertools import product
@@ -26,9 +28,12 @@ from harness.records import (
     SpanEvent,
     StoredSpan,
     StoredTrace,
+    write_cell,
 )
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from pytest_benchmark.fixture import BenchmarkFixture
 
     from harness.records import Arm
@@ -137,6 +142,89 @@ def test_cost_grows_with_the_number_of_calls() -> None:
         return min(spent)
 
     assert cpu_ns(timing_records(80_000)) < 20 * cpu_ns(timing_records(10_000))
+
+
+MILLION = 1_000_000
+IN_A_TEST = 40_000
+"""Calls where nothing is benchmarked: enough to see what each of them costs in memory."""
+
+BYTES_PER_CALL = 800
+FIXED_BYTES = 100 * 2**20
+"""A GiB for a million calls, with room for what an interpreter and its libraries take."""
+
+ANALYSE = """
+import json, sys, time
+from pathlib import Path
+from harness.experiment.analysis import analyse_cell
+from harness.records import read_cell
+
+def peak_bytes():
+    # Not getrusage: a fork hands its parent's peak on to the child, through exec.
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
+
+imported_bytes, begun = peak_bytes(), time.perf_counter()
+records = read_cell(Path(sys.argv[1]), timed_exchanges=False)
+read_s = time.perf_counter() - begun
+result = analyse_cell(records)
+print(json.dumps({
+    "read_s": read_s,
+    "read_and_analysed_s": time.perf_counter() - begun,
+    "cpu_s": time.process_time(),
+    "imported_bytes": imported_bytes,
+    "peak_bytes": peak_bytes(),
+    "calls_per_fork": result.overhead.calls_per_fork,
+    "p99": result.overhead.estimates["p99_ms"].value is not None,
+    "exchanges": len(records.exchanges),
+}))
+"""
+
+
+def write_timed_cell(folder: Path, calls: int) -> None:
+    """A cell's folder as a timing pass of so many calls leaves it, with one exchange a call."""
+    write_cell(folder, timing_records(calls))
+    one = Exchange(
+        exchange_id=0,
+        call_id="cell/timing/3/strategy/{}/sample-17/0",
+        dialect="openai",
+        method="POST",
+        path="/v1/chat/completions",
+        received_unix_ns=EPOCH_NS,
+        received_ns=10**15,
+        request_size_bytes=312,
+        request_digest="ab" * 32,
+        status=200,
+        first_byte_ns=10**15,
+        last_byte_ns=10**15,
+        response_size_bytes=512,
+        response_digest="cd" * 32,
+        completed=True,
+        latency_planned_ns=0,
+        latency_realised_ns=0,
+    )
+    before, after = (one.model_dump_json() + "\n").split("{}")
+    with (folder / "exchanges.jsonl").open("w", encoding="utf-8") as file:
+        file.writelines(f"{before}{number}{after}" for number in range(calls))
+
+
+def test_reading_and_analysing_a_million_calls(benchmark: BenchmarkFixture, tmp_path: Path) -> None:
+    """From the records on disk to the result, in a process of its own, within a GiB; a test takes fewer calls."""
+    calls = MILLION if benchmark.enabled else IN_A_TEST
+    write_timed_cell(tmp_path, calls)
+
+    def run() -> dict[str, Any]:
+        command = [sys.executable, "-c", ANALYSE, str(tmp_path)]
+        ran = subprocess.run(command, capture_output=True, text=True, check=True)
+        found: dict[str, Any] = json.loads(ran.stdout)
+        return found
+
+    found = benchmark.pedantic(run, rounds=1)  # type: ignore[no-untyped-call]
+    benchmark.extra_info |= {"calls": calls, **found}
+    assert found["calls_per_fork"] * FORKS * len(ARMS) > 0.9 * calls - FORKS * CALLS_PER_BLOCK
+    assert (found["p99"], found["exchanges"]) == (True, 0)
+    assert found["peak_bytes"] - found["imported_bytes"] < FIXED_BYTES + calls * BYTES_PER_CALL
+    if benchmark.enabled:
+        assert found["peak_bytes"] < 2**30
 
 
 WORDS = 20

@@ -47,7 +47,7 @@ def test_slower_names_the_interval_the_share_and_the_baseline(judge: Judge) -> N
     assert result.verdict == "slower"
     assert result.sentence == (
         "slower by 4.12 ms [3.94, 4.30] a call (95% interval, 4 forks), 0.8% of a 500 ms call, "
-        "baseline p50 1.50 ms (traced 3.75 times that)"
+        "baseline p50 1.50 ms (traced 3.75 [3.63, 3.87] times that)"
     )
     assert result.smallest_effect_ms == pytest.approx(HALF_WIDTH_MS, rel=1e-4)
 
@@ -65,7 +65,7 @@ def test_equivalent_lies_within_the_margin(judge: Judge) -> None:
     assert (result.verdict, result.equivalence_margin_ms) == ("equivalent", 0.5)
     assert result.sentence == (
         "equivalent within 0.5 ms: added p50 is +0.02 ms [-0.16, +0.20] a call (95% interval, 4 forks), "
-        "baseline p50 1.50 ms (traced 1.01 times that)"
+        "baseline p50 1.50 ms (traced 1.01 [0.90, 1.14] times that)"
     )
 
 

@@ -1,0 +1,138 @@
+"""Verdicts of many cells held together: how many of them would be there by chance alone.
+
+A verdict rejects one of two hypotheses about a cell's added p50: "there is no difference" by the
+two-sided t test over forks (``slower``, ``faster``), or "the difference is the margin or more" by two
+one-sided ones (``equivalent``, see ``harness.overhead.verdicts``). With twenty cells at 5% each, one
+wrong verdict is to be expected. Here the p-values of all judged cells of a sweep are corrected, for each
+hypothesis by itself, as in Holm, "A simple sequentially rejective multiple test procedure", Scandinavian
+Journal of Statistics 6 (1979): the chance that any of the sweep's cells is called slower or faster
+wrongly is at most 5%, whatever is true of the others, and so is the chance that any is called equivalent
+wrongly. A cell alone is judged as it is without a correction.
+
+Where forks are added until the interval is narrow enough, intervals have a wider level for 95%
+coverage (see ``harness.overhead.intervals``); the p-values are widened by the same factor, so that a
+p-value is below 0.05 exactly where the interval says so.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, NamedTuple
+
+from scipy.special import stdtr
+
+from harness.overhead.intervals import FIXED_LEVEL, mean
+from harness.results import CorrectedVerdict
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from harness.results import Estimate, OverheadResult, VerdictName
+
+ALPHA = 1 - FIXED_LEVEL
+"""The chance of any wrong verdict of one kind that a sweep may have."""
+
+
+class PValues(NamedTuple):
+    """p-values of the two hypotheses that a verdict may reject."""
+
+    no_difference: float
+    no_equivalence: float
+
+
+def p_values(p50: Estimate, margin_ms: float, level: float) -> PValues | None:
+    """The p-values that belong to an estimate's interval; ``None`` where it has none.
+
+    Args:
+        p50: The estimate with its per-fork differences.
+        margin_ms: The equivalence margin.
+        level: Level of the t quantile that the interval was made with.
+    """
+    if p50.low is None or p50.high is None:
+        return None
+    n = len(p50.per_fork)
+    centre = mean(p50.per_fork)
+    error = math.sqrt(math.fsum((value - centre) ** 2 for value in p50.per_fork) / (n - 1) / n)
+    nearer_end = max((centre - margin_ms) / error, (-margin_ms - centre) / error)
+    widened = 2 * ALPHA / (1 - level)
+    return PValues(
+        min(1.0, widened * float(stdtr(n - 1, -abs(centre) / error))),
+        min(1.0, widened * float(stdtr(n - 1, nearer_end))),
+    )
+
+
+def corrected(results: Mapping[str, OverheadResult]) -> dict[str, CorrectedVerdict]:
+    """The verdicts of a sweep's cells that stand when all of them are held together, by cell.
+
+    A/A cells claim nothing (that they do not differ is known) and cells without a verdict make no
+    comparison, so they are neither counted nor in the result.
+
+    Args:
+        results: What tracing costs in each cell, by any name of the cell.
+    """
+    raw = {
+        cell: PValues(result.p_no_difference, result.p_no_equivalence)
+        for cell, result in results.items()
+        if not result.is_floor
+        and result.verdict != "not judged"
+        and result.p_no_difference is not None
+        and result.p_no_equivalence is not None
+    }
+    differences = holm({cell: pair.no_difference for cell, pair in raw.items()})
+    equivalences = holm({cell: pair.no_equivalence for cell, pair in raw.items()})
+    return {
+        cell: _corrected(results[cell], pair, PValues(differences[cell], equivalences[cell]), len(raw))
+        for cell, pair in raw.items()
+    }
+
+
+def holm(p_by_name: Mapping[str, float]) -> dict[str, float]:
+    """p-values adjusted by Holm's procedure: in rising order each times the number not yet passed, never falling."""
+    found: dict[str, float] = {}
+    highest = 0.0
+    for passed, (name, value) in enumerate(sorted(p_by_name.items(), key=lambda entry: (entry[1], entry[0]))):
+        highest = max(highest, min(1.0, value * (len(p_by_name) - passed)))
+        found[name] = highest
+    return found
+
+
+def _corrected(result: OverheadResult, raw: PValues, adjusted: PValues, comparisons: int) -> CorrectedVerdict:
+    verdict = _left(result, adjusted)
+    stands = verdict == result.verdict
+    return CorrectedVerdict(
+        comparisons=comparisons,
+        verdict=verdict,
+        stands=stands,
+        p_no_difference=adjusted.no_difference,
+        p_no_equivalence=adjusted.no_equivalence,
+        sentence=_sentence(result.verdict, verdict, raw, adjusted, comparisons),
+    )
+
+
+def _left(result: OverheadResult, adjusted: PValues) -> VerdictName:
+    """What may still be said: never more than the cell says by itself."""
+    if result.verdict == "inconclusive":
+        return "inconclusive"
+    if result.verdict == "equivalent" and adjusted.no_equivalence < ALPHA:
+        return "equivalent"
+    if adjusted.no_difference >= ALPHA:
+        return "inconclusive"
+    p50 = result.estimates["p50_ms"]
+    return "slower" if (p50.value or 0.0) > 0 else "faster"
+
+
+def _sentence(own: VerdictName, left: VerdictName, raw: PValues, adjusted: PValues, comparisons: int) -> str:
+    if comparisons == 1:
+        return "the only comparison of the sweep, so there is nothing to correct for"
+    of = f"{comparisons} comparisons of the sweep (Holm)"
+    if own == "inconclusive":
+        return f"inconclusive by itself, and so among {of}"
+    claim = "no_equivalence" if own == "equivalent" else "no_difference"
+    numbers = f"p {_shown(getattr(raw, claim))}, corrected {_shown(getattr(adjusted, claim))}"
+    if own == left:
+        return f"{own} also as one of {of}: {numbers}"
+    return f"{own} by itself, but {left} as one of {of}: {numbers}"
+
+
+def _shown(value: float) -> str:
+    return "under 0.0001" if value < 1e-4 else f"{value:.4f}" if value < 0.1 else f"{value:.2f}"

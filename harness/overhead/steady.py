@@ -1,0 +1,166 @@
+"""Whether the cost is one number: the same in the later calls as in the earlier ones.
+
+Two questions are asked of each cell.
+
+- Do the measured calls hold a level? In each fork the median of the second half of an arm's analysed
+  calls minus that of the first is one value, and its mean over forks has an interval like every other
+  estimate. What counts is the change of added p50: a change that both arms share is the machine's.
+- How long was the warm-up? The burst's calls, each the median over forks, are cut where the rest is
+  known best: White, "An effective truncation heuristic for bias reduction in simulation output",
+  Simulation 69 (1997), the marginal standard error rule. A cut beyond the middle of the burst
+  means that it never became level. The warm-up is kept in the records and analysed nowhere else.
+
+A cell that is not steady gets a warning. Its verdict is withdrawn (``inconclusive``) only if the change
+exceeds the margin and the later half alone would not give the same verdict: a cost of 4.4 ms that falls to
+3.6 is not one number, but "slower" is true of both.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from harness.overhead.intervals import FIXED_LEVEL, mean, t_interval
+from harness.overhead.ledger import CLOCK_STEP_MS, NS_PER_MS, QUANTILES
+from harness.overhead.verdicts import span_ms, verdict_of
+from harness.results import Estimate, SteadyState
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from harness.overhead.samples import Fork, IntArray
+    from harness.results import VerdictName
+
+HALF_CALLS = QUANTILES["p50_ms"][1]
+"""Analysed calls that each half of a fork needs for a median."""
+
+MIN_WARMUP_CALLS = 10
+"""Under so many warm-up calls nothing is said about when they became level."""
+
+
+def steady_state(forks: Sequence[Fork], margin_ms: float, level: float) -> SteadyState:
+    """Whether a cell's calls held their level.
+
+    Args:
+        forks: The complete forks.
+        margin_ms: The equivalence margin, for the verdict of the later half.
+        level: Level of the t quantile of the cell's verdict.
+    """
+    warmup_calls = min((side.warmup_ns.size for fork in forks for side in (fork.strategy, fork.baseline)), default=0)
+    settled = {
+        "strategy": settled_after([fork.strategy.warmup_ns for fork in forks]),
+        "baseline": settled_after([fork.baseline.warmup_ns for fork in forks]),
+    }
+    warmup = _warmup_sentence(warmup_calls, settled)
+    fewest = min((fork.calls for fork in forks), default=0)
+    if fewest < 2 * HALF_CALLS:
+        return SteadyState(
+            steady=None,
+            changes={},
+            warmup_calls=warmup_calls,
+            settled_after=settled,
+            sentence=(
+                f"not known whether it was steady: that needs {2 * HALF_CALLS} analysed calls in each arm of each "
+                f"fork, and there are {fewest}; {warmup}"
+            ),
+        )
+    ours = [_halves_ms(fork.strategy.latency_ns) for fork in forks]
+    theirs = [_halves_ms(fork.baseline.latency_ns) for fork in forks]
+    changes = {
+        "added_p50_ms": [(a[1] - b[1]) - (a[0] - b[0]) for a, b in zip(ours, theirs, strict=True)],
+        "strategy_p50_ms": [half[1] - half[0] for half in ours],
+        "baseline_p50_ms": [half[1] - half[0] for half in theirs],
+    }
+    estimates = {name: estimate_of(name, values, level=FIXED_LEVEL) for name, values in changes.items()}
+    later = estimate_of("p50_ms", [a[1] - b[1] for a, b in zip(ours, theirs, strict=True)], level=level)
+    added = estimates["added_p50_ms"]
+    steady = None if added.low is None or added.high is None else added.low <= 0 <= added.high
+    return SteadyState(
+        steady=steady,
+        changes=estimates,
+        later=later,
+        later_verdict=None if later.low is None or later.high is None else verdict_of(later.low, later.high, margin_ms),
+        warmup_calls=warmup_calls,
+        settled_after=settled,
+        sentence=f"{_measured_sentence(added, steady)}; {warmup}",
+    )
+
+
+def why_unsteady(state: SteadyState, verdict: VerdictName, margin_ms: float) -> str | None:
+    """Why the verdict has to be withdrawn, in one clause; ``None`` where it may stand."""
+    added = state.changes.get("added_p50_ms")
+    if state.steady is not False or added is None or added.value is None or abs(added.value) <= margin_ms:
+        return None
+    if state.later_verdict in (None, verdict):
+        return None
+    return (
+        f"it was not steady: {_change(added)}, more than the margin of {margin_ms:g} ms, "
+        f"and the later half alone would be {state.later_verdict}, not {verdict}"
+    )
+
+
+def estimate_of(name: str, values: Sequence[float], *, level: float) -> Estimate:
+    """An estimate in ms from one value a fork, without a baseline."""
+    interval = t_interval(values, level=level, resolution=CLOCK_STEP_MS)
+    bounds = (None, None) if isinstance(interval, str) else interval
+    return Estimate(
+        name=name,
+        unit="ms",
+        value=mean(values),
+        low=bounds[0],
+        high=bounds[1],
+        forks=len(values),
+        per_fork=tuple(values),
+        reason=interval if isinstance(interval, str) else None,
+    )
+
+
+def settled_after(bursts: Sequence[IntArray]) -> int | None:
+    """Calls of a burst until the rest of it was level: the cut that leaves the smallest standard error of the mean.
+
+    Args:
+        bursts: The warm-up latencies of one arm, one array a fork.
+
+    Returns:
+        ``None`` if a burst has too few calls, or if the best cut lies beyond its middle.
+    """
+    length = min((burst.size for burst in bursts), default=0)
+    if length < MIN_WARMUP_CALLS:
+        return None
+    typical = np.median(np.stack([burst[:length] for burst in bursts]), axis=0)
+    # The last few calls are alike by luck too often for a cut among them to mean anything.
+    errors = [float(np.var(typical[cut:])) / (length - cut) for cut in range(length - MIN_WARMUP_CALLS // 2 + 1)]
+    cut = int(np.argmin(errors))
+    return cut if cut <= length // 2 else None
+
+
+def _halves_ms(latency_ns: IntArray) -> tuple[float, float]:
+    middle = latency_ns.size // 2
+    return float(np.median(latency_ns[:middle])) / NS_PER_MS, float(np.median(latency_ns[middle:])) / NS_PER_MS
+
+
+def _change(added: Estimate) -> str:
+    value, low, high = added.value or 0.0, added.low or 0.0, added.high or 0.0
+    return (
+        f"added p50 changed by {span_ms(value, low, high, sign=True)} from the first half of each fork's calls "
+        "to the second"
+    )
+
+
+def _measured_sentence(added: Estimate, steady: bool | None) -> str:
+    if steady is None:
+        return f"not known whether it was steady: {added.reason}"
+    return f"{'steady' if steady else 'not steady'}: {_change(added)}"
+
+
+def _warmup_sentence(calls: int, settled: dict[str, int | None]) -> str:
+    if calls < MIN_WARMUP_CALLS:
+        return f"{calls} warm-up calls are too few to see when they became level"
+    parts = [
+        f"the {arm} arm did not become level in the first half"
+        if after is None
+        else f"the {arm} arm was level after {after}"
+        for arm, after in settled.items()
+    ]
+    return f"of {calls} warm-up calls {' and '.join(parts)}"
