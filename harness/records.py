@@ -539,7 +539,7 @@ class CellRecord(Record):
         stopped_by: What ended the adding of forks: the asked precision was reached, ``measure.budget_s`` was
             spent, ``measure.max_forks`` were run; ``""`` where none were to be added or the cell broke off.
         stages_s: Stage to its seconds, from the cell's start to the end of its writing; each moment counts
-            for one stage. ``measuring`` is the time in measured blocks.
+            for one stage. ``measuring`` is the time in measured blocks, ``waiting`` that of another timing.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -580,8 +580,8 @@ class CellRecord(Record):
 
     @property
     def not_measuring_share(self) -> float | None:
-        """Share of the cell's time that was not spent in measured blocks; ``None`` if nothing was timed."""
-        total_s = sum(self.stages_s.values())
+        """Share of the cell's own time that was not spent in measured blocks; ``None`` if nothing was timed."""
+        total_s = sum(self.stages_s.values()) - self.stages_s.get("waiting", 0.0)
         measuring_s = self.stages_s.get("measuring", 0.0)
         return 1 - measuring_s / total_s if measuring_s > 0 else None
 

@@ -121,6 +121,17 @@ def record_cell(config: HarnessConfig, store: Store, progress: Progress) -> Cell
     return cell.records()
 
 
+def time_cell(config: HarnessConfig, store: Store, progress: Progress) -> CellRecords:
+    """Run one cell's timing pass alone, for its records; its completeness is not looked at, nothing is written.
+
+    Raises:
+        HarnessError: If it could not be run to its end.
+    """
+    cell = _Cell(config, resolve_prompts(config.prompts), store, progress)
+    cell.run(completeness=False)
+    return cell.records()
+
+
 def _kept(cell: _Cell, store: Store, error: Exception) -> StoreError:
     """Keep the records of a cell that its store did not take, and say where."""
     folder = Path.cwd() / f"harness-unsaved-{cell.cell_id}"
@@ -188,12 +199,13 @@ class _Cell:
         named = f"{provider.name}{backend} / {self.config.tracing.name}{' ' + style if style else ''}"
         return f"{named} [{switches}]" if switches else named
 
-    def run(self) -> None:
-        """All passes, with one gateway for the cell."""
+    def run(self, *, completeness: bool = True) -> None:
+        """All passes, with one gateway for the cell; without completeness the timing pass alone."""
         with WorkFolder() as folder, contextlib.ExitStack() as ending:
             if self.config.measure.timing:
                 # Held from the start: another cell's imports would disturb a timing as much as its calls.
-                ending.enter_context(timing_lock(self._say_waiting))
+                with self.stages.of("waiting"):
+                    ending.enter_context(timing_lock(self._say_waiting))
             exchanges = folder.path / "exchanges.jsonl"
             self.progress.stage("starting the gateway")
             with self.stages.of("starting"):
@@ -205,23 +217,30 @@ class _Cell:
             if self.config.measure.timing:
                 with self.stages.of("starting"):
                     self._start_timing(setup, folder.path, ending)
-            with self.stages.of("completeness"):
-                self._completeness_pass(setup, folder.path)
-            if not gateway.alive():
-                # What calls got from a gateway that died says nothing about tracing.
-                self.completeness_done = False
-                gateway.check_alive()
-            if self.status == "not applicable":
-                return
-            with self.stages.of("losses"):
-                self._loss_pass(setup, folder.path, gateway)
-            if self.timing is not None:
+            if completeness:
+                self._untimed_passes(setup, folder.path, gateway)
+            elif self.timing is not None:
+                self.timing.wait_until_ready()
+            if self.timing is not None and self.status != "not applicable":
                 self.timing.run(self._precise_enough, self._so_far)
                 if said := self._so_far():
                     self.progress.note(f"{said} after {self._overhead().forks} forks")
+        if self.status == "not applicable":
+            return
         if self.trouble is not None:
             raise self.trouble
         self._check_attribution()
+
+    def _untimed_passes(self, setup: WorkerSetup, folder: Path, gateway: Gateway) -> None:
+        with self.stages.of("completeness"):
+            self._completeness_pass(setup, folder)
+        if not gateway.alive():
+            # What calls got from a gateway that died says nothing about tracing.
+            self.completeness_done = False
+            gateway.check_alive()
+        if self.status != "not applicable":
+            with self.stages.of("losses"):
+                self._loss_pass(setup, folder, gateway)
 
     def _start_collector(self, path: Path, ending: contextlib.ExitStack, *, keep: bool = True) -> Collector | None:
         """What takes the strategy's export over OTLP, if there is one."""
