@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from harness.config import (
     ALL,
     BACKENDS,
+    COLLECTORS,
     DEPTHS,
     DESTINATIONS,
     LEVELS,
@@ -34,6 +35,9 @@ ENDPOINT_KINDS = ("simulator", "forward", "replay")
 LATENCY_KINDS = ("none", "fixed", "lognormal")
 OTLP_PACKAGE = "opentelemetry-exporter-otlp-proto-http"
 """What MLflow needs for its export over OTLP and does not bring."""
+
+MAX_HASH_SEED = 2**32 - 1
+"""The greatest that Python takes."""
 
 NO_TRACING = "harness.tracing.none:NoTracing"
 _STYLED = {"manual": ("style", "depth"), "around": ("style",), "autolog": (), "both": (), "none": ()}
@@ -276,14 +280,19 @@ def _check_measure(config: HarnessConfig) -> None:
         "precision_relative": 0,
         "ending_calls": 1,
         "burst_calls": 1,
+        "period_ms": 0,
+        "budget_s": 0,
     }
     for key, bound in least.items():
         if not getattr(measure, key) >= bound:  # NaN, too, is below
             raise ConfigError(f"measure.{key}={getattr(measure, key)} is below {bound:g}")
-    for key in ("period_ms", "max_load", "drain_timeout_s", "exit_timeout_s"):
+    for key in ("max_load", "drain_timeout_s", "exit_timeout_s"):
         if not getattr(measure, key) > 0:
             raise ConfigError(f"measure.{key}={getattr(measure, key)} is not above 0")
     _one_of("rest", measure.rest, "measure.rest", RESTS)
+    _one_of("garbage collection", measure.gc, "measure.gc", COLLECTORS)
+    if measure.hash_seed is not None and not 0 <= measure.hash_seed <= MAX_HASH_SEED:
+        raise ConfigError(f"measure.hash_seed={measure.hash_seed} is not between 0 and {MAX_HASH_SEED}")
     _check_losses(measure)
 
 

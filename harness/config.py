@@ -191,6 +191,7 @@ class MeasureConfig:
             the store drains more slowly. The closer it comes to what a trace costs, the more calls
             meet the export of earlier ones. Openai's autolog, five forks each: differences of
             1.9 to 3.4 ms at 42 ms, 1.6 to 2.1 at 66 ms, 1.5 to 2.8 at 90 ms.
+            0 is back to back, for a strategy that stores nothing.
         max_load: The load may be at most this share of the measured drain rate.
         margin_ms: Equivalence margin of added p50.
         margin_relative: The margin may instead be this share of the baseline's p50; the larger counts.
@@ -209,9 +210,13 @@ class MeasureConfig:
         loads: Further loads under which both arms are timed, such as ``threads:8``, ``asyncio:32``,
             ``payload:100000`` (bytes), ``chunks:1000`` or ``saturation``: a list of them, or ``all``.
         pin: Whether both arms share one core and the gateway has another.
-        gc: Python's garbage collector in the arms: ``on``, ``off``, or ``freeze`` (what stands after the
-            warm-up is left alone).
-        hash_seed: ``PYTHONHASHSEED`` of the arms; ``None`` leaves it to chance, another in each process.
+        gc: Python's garbage collector in the arms: ``on``; ``off``, from the end of the warm-up; or ``freeze``:
+            what stands after the warm-up is left alone. ``off`` and ``freeze`` change what is measured: an
+            application pays for the collections that tracing's objects bring about.
+        hash_seed: ``PYTHONHASHSEED`` of the arms; ``None`` leaves it to chance, another in each process. A fixed
+            one makes forks more alike than an application's processes are, which draw theirs.
+        budget_s: Wall-clock time of the timing pass after which no fork is added, once 4 were run (or ``forks``,
+            where those are fewer); 0 for no limit.
     """
 
     name: str = "quick"
@@ -237,6 +242,7 @@ class MeasureConfig:
     pin: bool = True
     gc: str = "on"
     hash_seed: int | None = None
+    budget_s: float = 0.0
 
 
 @dataclass

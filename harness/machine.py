@@ -9,6 +9,7 @@ import tempfile
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from harness.processes import core_siblings
 from harness.records import Machine
 
 MEASURED_PACKAGES = (
@@ -39,6 +40,7 @@ def this_machine(arm_cpus: tuple[int, ...] = (), gateway_cpus: tuple[int, ...] =
         work_filesystem=filesystem_type(Path(tempfile.gettempdir())),
         arm_cpus=arm_cpus,
         gateway_cpus=gateway_cpus,
+        shared_core=share_a_core(arm_cpus, gateway_cpus),
     )
 
 
@@ -67,6 +69,14 @@ def filesystem_type(path: Path) -> str:
         if before.split()[2] == wanted:
             return after.split()[0]
     return ""
+
+
+def share_a_core(arm_cpus: tuple[int, ...], gateway_cpus: tuple[int, ...]) -> bool | None:
+    """Whether a core of the arms is a hardware thread of the same physical core as one of the gateway's."""
+    siblings = [core_siblings(cpu) for cpu in arm_cpus]
+    if not siblings or not gateway_cpus or None in siblings:
+        return None
+    return any(cpu in one for one in siblings if one is not None for cpu in gateway_cpus)
 
 
 def _cpu_model() -> str:

@@ -85,16 +85,37 @@ def allowed_cpus(pid: int = 0) -> tuple[int, ...]:
     return tuple(sorted(os.sched_getaffinity(pid)))
 
 
-def split_cpus() -> tuple[tuple[int, ...], tuple[int, ...]]:
+def core_siblings(cpu: int) -> frozenset[int] | None:
+    """All hardware threads of the physical core that a core of the kernel's belongs to, itself among them.
+
+    ``None`` where the kernel does not say.
+    """
+    path = Path(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list")
+    try:
+        # A list such as "0-1" or "0,64".
+        parts = [part.split("-") for part in path.read_text(encoding="ascii").strip().split(",")]
+        return frozenset(number for part in parts for number in range(int(part[0]), int(part[-1]) + 1))
+    except (OSError, ValueError):
+        return None
+
+
+def split_cpus(*, pin: bool = True) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Cores for the arms and cores for the gateway and the parent: different ones where there are two.
 
     Both arms share one core: in experiments on two shared cores that brought the spread of fork
-    means from 110 us down to 40 us.
+    means from 110 us down to 40 us. The other one is of another physical core where there is one.
+
+    Args:
+        pin: Whether to choose at all; without, both are empty, which is no change.
     """
+    if not pin:
+        return (), ()
     cpus = allowed_cpus()
     if len(cpus) < 2:
         return cpus, cpus
-    return cpus[-1:], cpus[:1]
+    arm = cpus[-1]
+    beside = core_siblings(arm) or frozenset((arm,))
+    return (arm,), (next((cpu for cpu in cpus if cpu not in beside), cpus[0]),)
 
 
 @contextlib.contextmanager

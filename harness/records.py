@@ -39,6 +39,7 @@ Arm = Literal["strategy", "baseline"]
 Pass = Literal["completeness", "timing", "loss"]
 Dialect = Literal["openai", "mistral"]
 Outcome = Literal["ok", "error", "left", "cancelled"]
+StoppedBy = Literal["", "precision", "budget", "max_forks"]
 Mode = Literal["single", "stream", "async", "async_stream"]
 ProcessEnding = Literal[
     "drain", "normal", "sys.exit", "exception", "os._exit", "SIGTERM", "SIGKILL", "fork", "fork-after-calls", "burst"
@@ -499,6 +500,8 @@ class Machine(Record):
     Attributes:
         work_filesystem: Type of the file system that the arms' throwaway stores stand on: in
             memory (``tmpfs``) a synchronous write costs next to nothing.
+        shared_core: Whether the arms' core and the gateway's are hardware threads of one physical core, so
+            that each slows the other down; ``None`` where nothing is pinned or the kernel does not say.
     """
 
     hostname: str
@@ -511,6 +514,7 @@ class Machine(Record):
     work_filesystem: str = ""
     arm_cpus: tuple[int, ...] = ()
     gateway_cpus: tuple[int, ...] = ()
+    shared_core: bool | None = None
 
 
 def levels_label(level: str, against: str, into: str) -> str:
@@ -549,6 +553,10 @@ class CellRecord(Record):
         runtime: What the workers ran in: ``""`` for the harness's own environment, else its requirements.
         compares_values: Whether the endpoint gives both arms the same answer, so that what the
             application gets can be compared value by value.
+        stopped_by: What ended the adding of forks: the asked precision was reached, ``measure.budget_s`` was
+            spent, ``measure.max_forks`` were run; ``""`` where none were to be added or the cell broke off.
+        stages_s: Stage to its seconds, from the cell's start to the end of its writing; each moment counts
+            for one stage. ``measuring`` is the time in measured blocks, ``waiting`` that of another timing.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -584,6 +592,15 @@ class CellRecord(Record):
     against: str = "untraced"
     into: str = "sqlite"
     runtime: str = ""
+    stopped_by: StoppedBy = ""
+    stages_s: dict[str, float] = Field(default_factory=dict)
+
+    @property
+    def not_measuring_share(self) -> float | None:
+        """Share of the cell's own time that was not spent in measured blocks; ``None`` if nothing was timed."""
+        total_s = sum(self.stages_s.values()) - self.stages_s.get("waiting", 0.0)
+        measuring_s = self.stages_s.get("measuring", 0.0)
+        return 1 - measuring_s / total_s if measuring_s > 0 else None
 
     @property
     def label(self) -> str:
@@ -651,10 +668,15 @@ RECORD_FILES: dict[str, type[Record]] = {
 }
 
 
+def cell_text(cell: CellRecord) -> str:
+    """What stands in ``CELL_FILE``."""
+    return cell.model_dump_json(indent=2) + "\n"
+
+
 def write_cell(directory: Path, records: CellRecords) -> None:
     """Write a cell's records into a directory, which is made if it does not exist."""
     directory.mkdir(parents=True, exist_ok=True)
-    (directory / CELL_FILE).write_text(records.cell.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    (directory / CELL_FILE).write_text(cell_text(records.cell), encoding="utf-8")
     for name, values in zip(RECORD_FILES, records[1:], strict=True):
         write_jsonl(directory / name, values)
 

@@ -3,7 +3,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from harness.machine import filesystem_type, package_versions, this_machine
+import pytest
+
+from harness.machine import filesystem_type, package_versions, share_a_core, this_machine
+from harness.processes import core_siblings
 
 
 def test_a_memory_file_system_is_told_from_others() -> None:
@@ -23,3 +26,23 @@ def test_the_machine_is_described() -> None:
 def test_versions_of_what_is_measured_are_known() -> None:
     """Python, the SDKs and MLflow are among the versions."""
     assert {"python", "mlflow", "openai", "mistralai", "langchain", "llm-tracing-harness"} <= set(package_versions())
+
+
+def test_hardware_threads_of_one_core_are_told() -> None:
+    """A core shares with itself and its siblings, and with no other; without pinning nothing is said."""
+    core = min(os.sched_getaffinity(0))
+    siblings = core_siblings(core)
+    if siblings is None:
+        pytest.skip("the kernel does not say which hardware threads belong together")
+    assert core in siblings
+    others = tuple(set(range(os.cpu_count() or 1)) - siblings)
+    assert share_a_core((core,), tuple(siblings)) is True
+    assert share_a_core((core,), others) is (False if others else None)
+    assert share_a_core((), ()) is None
+    assert this_machine((core,), (core,)).shared_core is True
+
+
+def test_a_core_that_is_not_there_has_no_siblings() -> None:
+    """Where the kernel says nothing, nothing is said."""
+    assert core_siblings(100_000) is None
+    assert share_a_core((100_000,), (0,)) is None

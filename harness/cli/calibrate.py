@@ -14,6 +14,7 @@ from harness.calibration.page import console_table, markdown, summary
 from harness.calibration.samples import write_samples
 from harness.cli.compose import compose_cells
 from harness.cli.console import OUT, make_progress
+from harness.cli.noise import add_noise, run_noise
 from harness.cli.sweep import temporary_files_in
 from harness.errors import EXIT_CELL_FAILED, EXIT_OK, ConfigError, InputError
 from harness.processes import WorkFolder
@@ -54,7 +55,9 @@ def main(given: list[str]) -> int:
     completeness.add_argument(
         "--samples", default="default", metavar="SET", help="default, a prompt set's name, or a file of one's own"
     )
-    return _completeness(parser.parse_args(given))
+    add_noise(kinds)
+    arguments = parser.parse_args(given)
+    return run_noise(arguments) if arguments.what == "noise" else _completeness(arguments)
 
 
 def _completeness(arguments: argparse.Namespace) -> int:

@@ -23,11 +23,13 @@ from harness.errors import CellError, HarnessError, InputError, NotApplicableErr
 from harness.experiment.analysis import analyse_cell
 from harness.experiment.arm import ArmProcess
 from harness.experiment.loss import SCENARIOS, LossPass, LossPlan, plain_samples
+from harness.experiment.stages import Stages
 from harness.experiment.timing import ArmPlan, TimingPass, TimingPlan
 from harness.gateway.process import Gateway
 from harness.gateway.settings import GatewayConfig
 from harness.machine import package_versions, this_machine
 from harness.overhead import analyse, precision_reached
+from harness.overhead.stopping import so_far
 from harness.processes import WorkFolder, split_cpus, timing_lock
 from harness.prompts import PromptSet, resolve_prompts
 from harness.records import (
@@ -57,7 +59,7 @@ if TYPE_CHECKING:
 
     from harness.experiment.progress import Progress
     from harness.records import Block
-    from harness.results import CellResult
+    from harness.results import CellResult, OverheadResult
 
 ENDINGS: dict[str, Ending] = {
     "ok": "FINISHED",
@@ -122,6 +124,17 @@ def record_cell(config: HarnessConfig, store: Store, progress: Progress) -> Cell
     return cell.records()
 
 
+def time_cell(config: HarnessConfig, store: Store, progress: Progress) -> CellRecords:
+    """Run one cell's timing pass alone, for its records; its completeness is not looked at, nothing is written.
+
+    Raises:
+        HarnessError: If it could not be run to its end.
+    """
+    cell = _Cell(config, resolve_prompts(config.prompts), store, progress)
+    cell.run(completeness=False)
+    return cell.records()
+
+
 def _kept(cell: _Cell, store: Store, error: Exception) -> StoreError:
     """Keep the records of a cell that its store did not take, and say where."""
     folder = Path.cwd() / f"harness-unsaved-{cell.cell_id}"
@@ -136,10 +149,14 @@ def _kept(cell: _Cell, store: Store, error: Exception) -> StoreError:
 
 def _write(cell: _Cell, store: Store, run_id: str, progress: Progress) -> CellResult:
     progress.stage("writing to MLflow")
-    records = cell.records()
-    result = analyse_cell(records, run_id)
-    records = records._replace(cell=result.cell)
-    store.log_cell(run_id, result, records, cell.prompts)
+    with cell.stages.of("analysing"):
+        records = cell.records()
+        result = analyse_cell(records, run_id)
+        records = records._replace(cell=result.cell)
+    with cell.stages.of("writing"):
+        store.log_cell(run_id, result, records, cell.prompts)
+    result = result.model_copy(update={"cell": result.cell.model_copy(update={"stages_s": cell.stages.seconds()})})
+    store.log_stages(run_id, result.cell)
     store.end_run(run_id, ENDINGS[result.cell.status])
     progress.cell_done(f"{result.cell.status}" + (f": {result.cell.reason}" if result.cell.reason else ""))
     return result
@@ -160,7 +177,8 @@ class _Cell:
         self.source = ""
         self.expects_traces = config.tracing.name != "none"
         self.started_unix_ns = time.time_ns()
-        self.arm_cpus, self.gateway_cpus = split_cpus()
+        self.stages = Stages()
+        self.arm_cpus, self.gateway_cpus = split_cpus(pin=config.measure.pin)
         self.machine = this_machine(self.arm_cpus, self.gateway_cpus)
         self.calls: list[Call] = []
         self.traces: tuple[StoredTrace, ...] = ()
@@ -170,7 +188,7 @@ class _Cell:
         self.timing: TimingPass | None = None
         self.completeness_done = False
         self.not_applicable: tuple[NotApplicable, ...] = ()
-        self.told_forks = 0
+        self.judged: tuple[int, OverheadResult] | None = None
         self.trouble: HarnessError | None = None
         self.api_key = endpoint_key(config)
 
@@ -186,34 +204,48 @@ class _Cell:
         turned = ", ".join(filter(None, (levels_label(tracing.level, tracing.against, tracing.into), switches)))
         return f"{named} [{turned}]" if turned else named
 
-    def run(self) -> None:
-        """All passes, with one gateway for the cell."""
+    def run(self, *, completeness: bool = True) -> None:
+        """All passes, with one gateway for the cell; without completeness the timing pass alone."""
         with WorkFolder() as folder, contextlib.ExitStack() as ending:
             if self.config.measure.timing:
                 # Held from the start: another cell's imports would disturb a timing as much as its calls.
-                ending.enter_context(timing_lock(self._say_waiting))
+                with self.stages.of("waiting"):
+                    ending.enter_context(timing_lock(self._say_waiting))
             exchanges = folder.path / "exchanges.jsonl"
             self.progress.stage("starting the gateway")
-            gateway = Gateway.start(self._gateway_config(exchanges), cpus=self.gateway_cpus)
+            with self.stages.of("starting"):
+                gateway = Gateway.start(self._gateway_config(exchanges), cpus=self.gateway_cpus)
             # Read whatever was recorded, also when a pass raised; stopping flushes it.
             ending.callback(self._stop_and_read, gateway, exchanges)
             self.collector = self._start_collector(folder.path / "spans.jsonl", ending)
             setup = self._setup(gateway)
             if self.config.measure.timing:
-                self._start_timing(setup, folder.path, ending)
-            self._completeness_pass(setup, folder.path)
-            if not gateway.alive():
-                # What calls got from a gateway that died says nothing about tracing.
-                self.completeness_done = False
-                gateway.check_alive()
-            if self.status == "not applicable":
-                return
-            self._loss_pass(setup, folder.path, gateway)
-            if self.timing is not None:
-                self.timing.run(self._precise_enough)
+                with self.stages.of("starting"):
+                    self._start_timing(setup, folder.path, ending)
+            if completeness:
+                self._untimed_passes(setup, folder.path, gateway)
+            elif self.timing is not None:
+                self.timing.wait_until_ready()
+            if self.timing is not None and self.status != "not applicable":
+                self.timing.run(self._precise_enough, self._so_far)
+                if said := self._so_far():
+                    self.progress.note(f"{said} after {self._overhead().forks} forks")
+        if self.status == "not applicable":
+            return
         if self.trouble is not None:
             raise self.trouble
         self._check_attribution()
+
+    def _untimed_passes(self, setup: WorkerSetup, folder: Path, gateway: Gateway) -> None:
+        with self.stages.of("completeness"):
+            self._completeness_pass(setup, folder)
+        if not gateway.alive():
+            # What calls got from a gateway that died says nothing about tracing.
+            self.completeness_done = False
+            gateway.check_alive()
+        if self.status != "not applicable":
+            with self.stages.of("losses"):
+                self._loss_pass(setup, folder, gateway)
 
     def _start_collector(self, path: Path, ending: contextlib.ExitStack, *, keep: bool = True) -> Collector | None:
         """What takes the strategy's export over OTLP, if there is one."""
@@ -237,7 +269,7 @@ class _Cell:
         # Timed spans are taken and let go: nobody reads them.
         collector = self._start_collector(folder / "timed-spans.jsonl", ending, keep=False)
         timed_setup = setup.model_copy(update={"samples": timed})
-        self.timing = TimingPass(self._timing_plan(timed_setup, collector, folder), self.progress)
+        self.timing = TimingPass(self._timing_plan(timed_setup, collector, folder), self.progress, self.stages)
         ending.callback(self.timing.close)
         self.timing.start_processes(self.config.measure.forks)
 
@@ -335,11 +367,12 @@ class _Cell:
         with contextlib.ExitStack() as ending:
             worker = ending.enter_context(ArmProcess(setup, folder, self._hidden()))
             untraced = ending.enter_context(ArmProcess(self._untraced(setup), folder, self._hidden()))
-            if self.timing is not None:
-                # All processes start together, but nothing else runs while traces are held against the wire.
-                self.timing.wait_until_ready()
-            worker.wait_ready()
-            untraced.wait_ready()
+            with self.stages.of("starting"):
+                if self.timing is not None:
+                    # All processes start together, but nothing else runs while traces are held against the wire.
+                    self.timing.wait_until_ready()
+                worker.wait_ready()
+                untraced.wait_ready()
             self.source = worker.ready["source"]
             self.expects_traces = worker.ready["expects_traces"]
             self.not_applicable = tuple(map(NotApplicable.model_validate, worker.ready["not_applicable"]))
@@ -414,15 +447,18 @@ class _Cell:
         with LossPass(plan, self.progress) as self.losses:
             self.losses.run(gateway.check_alive)
 
+    def _overhead(self) -> OverheadResult:
+        """What the forks so far say."""
+        arms = 0 if self.timing is None else len(self.timing.arms)
+        if self.judged is None or self.judged[0] != arms:
+            self.judged = arms, analyse(self.records(), self.config.measure)
+        return self.judged[1]
+
     def _precise_enough(self) -> bool:
-        result = analyse(self.records(), self.config.measure)
-        p50 = result.estimates["p50_ms"]
-        told, self.told_forks = self.told_forks, result.forks
-        if result.forks > told and p50.value is not None and p50.low is not None and p50.high is not None:
-            self.progress.note(
-                f"added p50 {p50.value:.3f} ms [{p50.low:.3f}, {p50.high:.3f}] after {result.forks} forks"
-            )
-        return precision_reached(result, self.config.measure)
+        return precision_reached(self._overhead(), self.config.measure)
+
+    def _so_far(self) -> str:
+        return so_far(self._overhead().estimates["p50_ms"], self.config.measure)
 
     def _stop_and_read(self, gateway: Gateway, path: Path) -> None:
         """Stop the gateway, which flushes it, and read what it recorded; trouble must not hide a Ctrl-C."""
@@ -474,6 +510,7 @@ class _Cell:
             traces=self.traces,
             blocks=() if timing is None else tuple(timing.blocks),
             arms=() if timing is None else tuple(timing.arms),
+            machine=() if timing is None else tuple(timing.machine),
             losses=() if self.losses is None else tuple(self.losses.losses),
             samples=tuple(
                 SentSample(sample_id=sample.id, fields=sample.model_dump(mode="json", exclude_defaults=True))
@@ -516,6 +553,8 @@ class _Cell:
             against=config.tracing.against,
             into=config.tracing.into,
             runtime=" ".join(config.runtime.packages),
+            stopped_by="" if self.timing is None else self.timing.stopped_by,
+            stages_s=self.stages.seconds(),
         )
 
 

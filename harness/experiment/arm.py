@@ -15,7 +15,7 @@ from harness.processes import child_environment, end, pin, python_module, resume
 from harness.tracing.switches import without_switches
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
     from types import TracebackType
 
@@ -34,17 +34,24 @@ class ArmProcess:
         setup: What the worker has to know.
         folder: Where its standard error goes.
         hidden: Environment variables that the worker must not see, such as a provider's key.
+        environment: Variables that the interpreter reads at its start.
     """
 
-    def __init__(self, setup: WorkerSetup, folder: Path, hidden: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        setup: WorkerSetup,
+        folder: Path,
+        hidden: Sequence[str] = (),
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self.name = f"{setup.role}-{setup.fork}-{setup.arm}"
         self._errors = folder / f"{self.name}.stderr"
         self._buffer = b""
         self.ready: dict[str, Any] = {}
         # MLflow's switches are values of the configuration, which the setup carries.
-        environment = without_switches(child_environment())
+        whole = without_switches(child_environment())
         for name in hidden:
-            environment.pop(name, None)
+            whole.pop(name, None)
         with self._errors.open("wb") as errors:
             self.process = subprocess.Popen(
                 python_module("harness.worker"),
@@ -52,7 +59,7 @@ class ArmProcess:
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 start_new_session=True,
-                env=environment,
+                env={**whole, **(environment or {})},
                 bufsize=0,
             )
         self._write(setup.model_dump_json())

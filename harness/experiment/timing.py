@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from harness.experiment.arm import ArmProcess
 from harness.experiment.destinations import DESTINATIONS, SqliteFile
 from harness.experiment.plan import ARMS, arm_order, block_plans, sample_order
+from harness.experiment.stages import Stages
+from harness.experiment.watch import MachineWatch
+from harness.overhead import MIN_FORKS
 from harness.processes import pinned, split_cpus
-from harness.records import Arm, ArmRun, Block
+from harness.records import Arm, ArmRun, Block, MachineSample, StoppedBy
 from harness.tracing.levels import EXPORTED
 from harness.tracking import TEMPLATE_EXPERIMENT
 
@@ -76,7 +80,7 @@ class _ArmState:
         self.folder.mkdir()
         self.destination: SqliteFile | None = None
         if self.arm_plan.into:
-            _, others_cpus = split_cpus()
+            _, others_cpus = split_cpus(pin=plan.measure.pin)
             self.destination = DESTINATIONS[self.arm_plan.into](self.folder, plan.template, others_cpus)
         self._process: ArmProcess | None = None
         self._destination_cpu_ns = 0
@@ -116,7 +120,10 @@ class _ArmState:
                 "prime_calls": PRIME_CALLS,
             }
         )
-        self._process = ArmProcess(setup, self.folder, self.plan.hidden)
+        seed = self.plan.measure.hash_seed
+        # Said in any case: a person's shell may have set one.
+        chance = {"PYTHONHASHSEED": "random" if seed is None else str(seed)}
+        self._process = ArmProcess(setup, self.folder, self.plan.hidden, chance)
 
     def rest(self) -> None:
         """Stop the worker, and then what runs beside it."""
@@ -178,18 +185,25 @@ class _ArmState:
 
 
 class TimingPass:
-    """Runs forks until told to stop; what was measured so far is in ``blocks`` and ``arms``.
+    """Runs forks until told to stop; what was measured so far is in ``blocks``, ``arms`` and ``machine``.
 
     Only complete forks count in the analysis, so an interruption loses at most the fork that
     was under way.
+
+    Attributes:
+        stopped_by: What ended the adding of forks.
     """
 
-    def __init__(self, plan: TimingPlan, progress: Progress) -> None:
+    def __init__(self, plan: TimingPlan, progress: Progress, stages: Stages | None = None) -> None:
         self.plan = plan
         self.progress = progress
+        self.stages = stages or Stages()
         self.blocks: list[Block] = []
         self.arms: list[ArmRun] = []
+        self.machine: list[MachineSample] = []
+        self.stopped_by: StoppedBy = ""
         self.period_ms: float = plan.measure.period_ms
+        self._watch = MachineWatch()
         self._waiting: dict[int, dict[Arm, _ArmState]] = {}
         self._forks_started = 0
 
@@ -219,49 +233,71 @@ class TimingPass:
     def wait_until_ready(self) -> None:
         """Wait for the processes that were started, and let them rest until their fork's turn."""
         self.progress.stage("starting processes", 2 * len(self._waiting))
-        for state in self._states():
-            state.process.wait_ready()
-            state.rest()
-            self.progress.step()
+        with self.stages.of("starting"):
+            for state in self._states():
+                state.process.wait_ready()
+                state.rest()
+                self.progress.step()
 
-    def run(self, enough: Callable[[], bool]) -> None:
-        """Run forks: at least ``measure.forks``, then until ``enough()`` or ``measure.max_forks``."""
-        measure = self.plan.measure
+    def run(self, enough: Callable[[], bool], told: Callable[[], str] = str) -> None:
+        """Run forks until there are enough of them.
+
+        Args:
+            enough: Whether the forks so far give what was asked for; asked after each one.
+            told: What is known after the forks so far, in words.
+        """
+        begun_s = time.monotonic()
         done = 0
-        while done < measure.max_forks and (done < measure.forks or not enough()):
+        while self._goes_on(done, time.monotonic() - begun_s, enough):
             if not self._waiting:
+                measure = self.plan.measure
                 self.start_processes((measure.forks if done < measure.forks else measure.max_forks) - done)
                 self.wait_until_ready()
-            done += self._run_waiting(enough, done)
-
-    def _run_waiting(self, enough: Callable[[], bool], done: int) -> int:
-        """Run all forks whose processes are ready; returns how many were run."""
-        measure = self.plan.measure
-        arm_cpus, parent_cpus = split_cpus()
-        ran = 0
-        with pinned(parent_cpus):
-            for state in self._states():
-                state.process.pin(arm_cpus)
-            for fork in sorted(self._waiting):
-                if done + ran >= measure.forks and enough():
-                    break
-                self.progress.stage(f"timing, fork {fork + 1}", 2 * measure.blocks)
-                self._run_fork(fork, self._waiting[fork])
-                del self._waiting[fork]
-                ran += 1
+            fork = min(self._waiting)
+            known = told()
+            self.progress.stage(f"timing, fork {fork + 1}{'; ' + known if known else ''}", 2 * self.plan.measure.blocks)
+            self._run_fork(fork, self._waiting[fork])
+            del self._waiting[fork]
+            done += 1
         self.close()
-        return ran
+
+    def _goes_on(self, done: int, elapsed_s: float, enough: Callable[[], bool]) -> bool:
+        """Whether another fork is to be run. What the forks say is asked for their precision alone."""
+        measure = self.plan.measure
+        spent = 0 < measure.budget_s <= elapsed_s
+        if done < min(measure.forks, MIN_FORKS) or (done < measure.forks and not spent):
+            return True
+        if done >= measure.forks and enough():
+            asks = measure.precision_ms > 0 or measure.precision_relative > 0
+            self.stopped_by = "precision" if asks else ""
+        elif done >= measure.max_forks:
+            self.stopped_by = "max_forks"
+        elif spent:
+            self.stopped_by = "budget"
+        else:
+            return True
+        return False
 
     def _states(self) -> Iterator[_ArmState]:
         for pair in self._waiting.values():
             yield from pair.values()
 
     def _run_fork(self, fork: int, pair: dict[Arm, _ArmState]) -> None:
+        arm_cpus, parent_cpus = split_cpus(pin=self.plan.measure.pin)
+        self._watch.find_own()
+        with pinned(parent_cpus):
+            for state in pair.values():
+                state.process.pin(arm_cpus)
+            for arm in arm_order(self.plan.seed, fork):
+                with self.stages.of("warm_up"), self._running(pair[arm]):
+                    self._warm_up(pair[arm])
+                    pair[arm].begin_measured()
+            self._run_blocks(fork, pair)
+            for arm in ARMS:
+                self._finish(pair[arm])
+
+    def _run_blocks(self, fork: int, pair: dict[Arm, _ArmState]) -> None:
         plan, measure = self.plan, self.plan.measure
-        for arm in arm_order(plan.seed, fork):
-            with self._running(pair[arm]):
-                self._warm_up(pair[arm])
-                pair[arm].begin_measured()
         for block in block_plans(
             plan.seed,
             fork,
@@ -271,7 +307,8 @@ class TimingPass:
             first_repetition=PRIME_CALLS + measure.warmup_calls,
         ):
             state = pair[block.arm]
-            with self._running(state):
+            self._watch.begin()
+            with self.stages.of("measuring"), self._running(state):
                 answer = state.process.ask(
                     "block",
                     timeout_s=self._block_timeout_s(len(block.order)),
@@ -282,14 +319,17 @@ class TimingPass:
                     order=block.order,
                     period_ns=int(self.period_ms * 1e6),
                 )
+            self.machine.append(self._watch.end(fork, block.position))
             self.blocks.append(Block.model_validate(answer["block"]))
             state.measured_calls += len(block.order)
             self.progress.step()
-        for arm in ARMS:
-            state = pair[arm]
-            state.resume()
-            last_drain = self._drain(state)
-            state.end_measured()
+
+    def _finish(self, state: _ArmState) -> None:
+        """Drain an arm, end it, and count what it stored."""
+        state.resume()
+        last_drain = self._drain(state)
+        state.end_measured()
+        with self.stages.of("counting"):
             totals = state.process.finish()
             self.arms.append(state.record(totals, last_drain))
             shutil.rmtree(state.folder, ignore_errors=True)
@@ -309,7 +349,8 @@ class TimingPass:
         return 60.0 + calls * (3 * self.plan.base.timeout_s + self.period_ms / 1e3)
 
     def _drain(self, state: _ArmState) -> dict[str, Any]:
-        return state.process.ask("drain", timeout_s=self.plan.measure.drain_timeout_s)
+        with self.stages.of("draining"):
+            return state.process.ask("drain", timeout_s=self.plan.measure.drain_timeout_s)
 
     def _warm_up(self, state: _ArmState) -> None:
         """A burst back to back, then drained: it warms the arm up and shows how fast its store drains."""
@@ -332,6 +373,8 @@ class TimingPass:
         last_ns = block.start_ns[-1] + block.latency_ns[-1]
         stored_ns = max(last_ns, drained["last_write_ns"] or 0)
         state.warmup = {"calls": len(order), "total_ns": stored_ns - first_ns, "drain_ns": stored_ns - last_ns}
+        if measure.gc != "on":
+            state.process.ask("collect", mode=measure.gc)
         if state.stores:
             self._keep_below_drain_rate(state)
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from harness.overhead.comparisons import corrected, p_values
 from harness.overhead.disturbance import decides, disturbance
 from harness.overhead.drift import drift
-from harness.overhead.intervals import quantile_level
+from harness.overhead.intervals import MIN_FORKS, quantile_level
 from harness.overhead.ledger import (
     NS_PER_MS,
     drain_rate_per_s,
@@ -25,6 +25,7 @@ from harness.overhead.ledger import (
 from harness.overhead.samples import complete_forks
 from harness.overhead.steady import steady_state, why_unsteady
 from harness.overhead.steps import step_sums
+from harness.overhead.stopping import asked_half_width_ms, half_width_ms, shortfall
 from harness.overhead.verdicts import equivalence_margin_ms, objections, rule, verdict_of
 from harness.results import Latencies, OverheadResult
 
@@ -35,7 +36,16 @@ if TYPE_CHECKING:
     from harness.records import CellRecords
     from harness.results import Disturbance, SteadyState, VerdictName
 
-__all__ = ["analyse", "corrected", "floor_ms", "floors", "latencies", "precision_reached", "step_sums"]
+__all__ = [
+    "MIN_FORKS",
+    "analyse",
+    "corrected",
+    "floor_ms",
+    "floors",
+    "latencies",
+    "precision_reached",
+    "step_sums",
+]
 
 
 def analyse(records: CellRecords, measure: MeasureConfig) -> OverheadResult:
@@ -71,8 +81,8 @@ def analyse(records: CellRecords, measure: MeasureConfig) -> OverheadResult:
         calls_per_fork=min((fork.calls for fork in forks), default=0),
         estimates=ledger,
         verdict=ruling.verdict,
-        sentence=ruling.sentence,
-        smallest_effect_ms=None if p50.low is None or p50.high is None else (p50.high - p50.low) / 2,
+        sentence=ruling.sentence + shortfall(p50, measure, records.cell.stopped_by),
+        smallest_effect_ms=half_width_ms(p50),
         equivalence_margin_ms=margin_ms,
         traces_expected=expected_traces(forks),
         traces_lost=lost_traces(forks),
@@ -146,8 +156,5 @@ def precision_reached(result: OverheadResult, measure: MeasureConfig) -> bool:
         return False
     if measure.precision_ms <= 0 and measure.precision_relative <= 0:
         return True
-    p50 = result.estimates["p50_ms"]
-    if result.smallest_effect_ms is None or p50.value is None or p50.baseline is None:
-        return False
-    traced_p50_ms = p50.baseline + p50.value
-    return result.smallest_effect_ms <= max(measure.precision_ms, measure.precision_relative * traced_p50_ms)
+    asked_ms = asked_half_width_ms(result.estimates["p50_ms"], measure)
+    return asked_ms is not None and result.smallest_effect_ms is not None and result.smallest_effect_ms <= asked_ms

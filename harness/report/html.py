@@ -16,6 +16,7 @@ from harness.report.matrix import LEVELS, by_scenario, matrix, recall_by_level
 from harness.report.quantities import COLUMNS, why_no_overhead
 from harness.report.soundness import comparisons_sentence, cost_rows, sound_rows
 from harness.report.steps import MEANINGS, step_tables
+from harness.report.stages import not_measuring, stages_shown
 from harness.report.verdicts import cautions, cell_numbers, verdicts
 from harness.report.view import sweep_view
 
@@ -155,6 +156,8 @@ def _facts_of(cell: CellView) -> Iterable[tuple[str, str]]:
     yield "Load before the cell (1 min)", number(machine.load_1min, decimals=2)
     for what, pinned in cores.items():
         yield f"Cores of the {what}", ", ".join(map(str, pinned)) or "not pinned"
+    if machine.shared_core is not None:
+        yield "Arms and gateway on one physical core", "yes" if machine.shared_core else "no"
     yield "Python", machine.python
     for package, version in sorted(record.versions.items()):
         if package != "python":
@@ -227,6 +230,9 @@ def _ledger(cell: CellView) -> list[tuple[str, str]]:
         ("MLflow run", _or_why(cell.result.run_id or ABSENT, "it never got one")),
         ("Time taken", duration(record.ended_unix_ns - record.started_unix_ns)),
     ]
+    if record.stages_s:
+        facts.append(("Time by stage", stages_shown(record)))
+        facts.append(("Time that was not measuring", _or_why(not_measuring(record), "nothing was timed")))
     if completeness is not None:
         facts.append(("Calls of the completeness pass", str(completeness.calls)))
     if overhead is not None:

@@ -14,12 +14,14 @@ from harness.report.matrix import LEVELS, by_scenario, recall_by_level
 from harness.report.quantities import COLUMNS
 from harness.report.soundness import comparisons_sentence, cost_rows, sound_rows
 from harness.report.steps import step_tables
+from harness.report.stages import not_measuring, stages_shown
 from harness.report.verdicts import cautions, cell_numbers, verdicts
 from harness.report.view import sweep_view
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from harness.records import Machine
     from harness.report.findings import Example, Finding
     from harness.report.view import CellView, SweepView
     from harness.results import SweepResult
@@ -216,8 +218,23 @@ def _sound_lines(view: SweepView) -> list[str]:
     return [*([_escape_sentence(sentence), ""] if sentence else []), *_table((*headings, "The machine"), rows)]
 
 
+def _stage_lines(view: SweepView) -> list[str]:
+    """Where the time of the cells went that were timed."""
+    rows = [
+        [str(cell.number), escape(cell.name), not_measuring(record), stages_shown(record)]
+        for cell in view.cells
+        if (record := cell.result.cell).not_measuring_share is not None
+    ]
+    headings = ("#", "Cell", "Not measuring", "Time by stage")
+    return ["### Where the time went", "", *_table(headings, rows), ""] if rows else []
+
+
 def _cores(numbers: tuple[int, ...]) -> str:
     return ", ".join(map(str, numbers)) or "not pinned"
+
+
+def _shared(machine: Machine) -> str:
+    return ", threads of one physical core" if machine.shared_core else ""
 
 
 def _environment_lines(view: SweepView) -> list[str]:
@@ -229,7 +246,7 @@ def _environment_lines(view: SweepView) -> list[str]:
             machine.hostname,
             f"{machine.cpu_model}, {machine.cpu_count} cores",
             machine.kernel,
-            f"arms {_cores(machine.arm_cpus)}; gateway {_cores(machine.gateway_cpus)}",
+            f"arms {_cores(machine.arm_cpus)}; gateway {_cores(machine.gateway_cpus)}{_shared(machine)}",
             ", ".join(
                 f"{name} {version}" for name, version in sorted({"python": machine.python, **record.versions}.items())
             ),
@@ -265,6 +282,7 @@ def markdown_report(sweep: SweepResult) -> str:
     costs = ("#", "Cell", "Cost", "Added [95%]", "Untraced", "Times untraced [95%]", "A/A floor")
     lines += ["## Costs beside their baselines", "", *_table(costs, _cost_rows(view)), ""]
     lines += ["## How sound the timing is", "", *_sound_lines(view), ""]
+    lines += _stage_lines(view)
     lines += ["## Where it was measured", "", *_environment_lines(view), ""]
     elapsed = duration(sweep.ended_unix_ns - sweep.started_unix_ns)
     lines += [f"Sweep {escape(sweep.sweep_id)}, {utc(sweep.started_unix_ns)}, {elapsed}. To repeat it:", ""]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from harness.records import CellRecord
     from harness.results import CellResult
 
 _VERSION_TAG = "version.{}"
@@ -89,6 +90,14 @@ def cell_metrics(result: CellResult) -> dict[str, float]:
                 "overhead.p50_ci_high_ms": p50.high,
             }
     return {name: float(value) for name, value in found.items() if value is not None}
+
+
+def stage_metrics(cell: CellRecord) -> dict[str, float]:
+    """Where a cell's time went: seconds by stage, and the share that is not measuring where anything was timed."""
+    found = {f"stages.{name}_s": spent_s for name, spent_s in cell.stages_s.items()}
+    if cell.not_measuring_share is not None:
+        found["stages.not_measuring_share"] = cell.not_measuring_share
+    return found
 
 
 def _losses(result: CellResult) -> dict[str, float]:

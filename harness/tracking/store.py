@@ -17,10 +17,10 @@ from mlflow.tracing.utils.artifact_utils import get_artifact_uri_for_trace
 from mlflow.tracking import MlflowClient
 
 from harness.errors import EndpointError, StoreError
-from harness.records import CellRecords, StoredTrace, read_cell, write_cell
+from harness.records import CELL_FILE, CellRecords, StoredTrace, cell_text, read_cell, write_cell
 from harness.report.differences import difference_table
 from harness.tracking.assessments import assess_traces
-from harness.tracking.cells import cell_metrics, cell_params, cell_tags
+from harness.tracking.cells import cell_metrics, cell_params, cell_tags, stage_metrics
 from harness.tracking.owners import is_dead, process_identity
 from harness.tracking.table import log_evaluation
 from harness.tracking.temporary import environment
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from mlflow.entities import Run, Trace
 
     from harness.prompts import PromptSet
+    from harness.records import CellRecord
     from harness.results import CellResult
 
 PARENT_TAG = "mlflow.parentRunId"
@@ -201,6 +202,11 @@ class Store:
         with _scratch() as folder:
             write_cell(folder / RECORDS_FOLDER, records)
             self.client.log_artifacts(run_id, str(folder / RECORDS_FOLDER), RECORDS_FOLDER)
+
+    def log_stages(self, run_id: str, cell: CellRecord) -> None:
+        """Log where a cell's time went, once it has been written: as metrics, and in its record anew."""
+        self.log_metrics(run_id, stage_metrics(cell))
+        self.client.log_text(run_id, cell_text(cell), f"{RECORDS_FOLDER}/{CELL_FILE}")
 
     def read_records(self, run_id: str, *, timed_exchanges: bool = True) -> CellRecords:
         """Read a cell's raw records back from its run; ``timed_exchanges`` as in ``read_cell``.

@@ -1,0 +1,158 @@
+"""``harness calibrate noise``: what lowers the noise between forks, found by trying."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.text import Text
+
+from harness.calibration.noise import DEFAULT, SETTINGS, STRATEGIES, NoiseExperiment, NoiseRun
+from harness.calibration.noise_page import console_table, markdown, sentence
+from harness.cli.compose import compose_cells
+from harness.cli.console import OUT, make_progress
+from harness.cli.sweep import temporary_files_in
+from harness.errors import EXIT_OK, ConfigError, InputError, unknown_option
+from harness.machine import package_versions, this_machine
+from harness.processes import WorkFolder, split_cpus
+from harness.tracking import Store, make_template
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+
+    from harness.config import HarnessConfig
+
+FORKS = 40
+MINUTES = 14.0
+FIRST_SEED = 20240917
+PAGE = "noise.md"
+TRIALS = "noise.jsonl"
+STORE = "noise.db"
+"""A cell needs a store, although a timing alone writes nothing to it."""
+
+
+def add_noise(kinds: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add ``noise`` to what can be calibrated."""
+    noise = kinds.add_parser(
+        "noise",
+        help="find by experiment what lowers the noise between forks",
+        allow_abbrev=False,
+        description="Time forks under the default and under settings that differ from it in one thing each (pinning, "
+        "garbage collector, hash seed, warm-up, pace, size of blocks), in random order, and compare how far forks "
+        "spread. Every fork is kept as soon as it was run: the same command goes on where it was stopped. Run it on a "
+        "machine that does nothing else.",
+        epilog="example: harness calibrate noise --settings default,not-pinned --strategies none --minutes 5 "
+        "--output my-noise",
+    )
+    noise.add_argument("--forks", type=int, default=FORKS, help=f"forks of each setting at most (default: {FORKS})")
+    noise.add_argument(
+        "--minutes", type=float, default=MINUTES, help=f"no fork is begun after this time (default: {MINUTES:g})"
+    )
+    noise.add_argument(
+        "--settings",
+        default="all",
+        metavar="A,B",
+        help=f"all, or some of: {', '.join(setting.name for setting in SETTINGS)}",
+    )
+    noise.add_argument(
+        "--strategies", default=",".join(STRATEGIES), metavar="A,B", help="tracing options (default: none,autolog)"
+    )
+    noise.add_argument("--seed", type=int, default=FIRST_SEED, help=f"seed of every order (default: {FIRST_SEED})")
+    noise.add_argument(
+        "--output", type=Path, help=f"folder of {PAGE} and {TRIALS} (default: the table is printed, nothing is kept)"
+    )
+
+
+def run_noise(arguments: argparse.Namespace) -> int:
+    """Run the experiment.
+
+    Raises:
+        InputError: If an argument cannot work, or the folder holds trials of something else.
+    """
+    _check(arguments)
+    with WorkFolder() as folder, temporary_files_in(folder.path):
+        configs = _configs(arguments, folder.path)
+        make_template(folder.path / "template.db")
+        shutil.copyfile(folder.path / "template.db", folder.path / STORE)
+        first = next(iter(configs.values()))
+        store = Store(first.store.uri, first.store.experiment)
+        run = NoiseRun(
+            seed=arguments.seed,
+            provider=first.provider.name,
+            versions=package_versions(),
+            machine=this_machine(*split_cpus()),
+            settings={setting.name: setting.overrides for setting in SETTINGS},
+        )
+        experiment = NoiseExperiment(run, configs, store, (arguments.output or folder.path) / TRIALS)
+        progress = make_progress(arguments.forks)
+        progress.start()
+        try:
+            experiment.run(arguments.forks, arguments.minutes, progress)
+        finally:
+            # What was found is told also after Ctrl-C.
+            progress.stop()
+            _tell(experiment, arguments)
+    return EXIT_OK
+
+
+def _tell(experiment: NoiseExperiment, arguments: argparse.Namespace) -> None:
+    trials = experiment.trials
+    for strategy in dict.fromkeys(one.strategy for one in trials):
+        OUT.print(console_table(trials, strategy))
+        OUT.print(Text(sentence(trials, strategy)), soft_wrap=True)
+    if arguments.output is not None:
+        path = arguments.output / PAGE
+        path.write_text(markdown(experiment.run_record, trials, _command(arguments)), encoding="utf-8")
+        OUT.print(f"Wrote {path.absolute()}", soft_wrap=True)
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    if arguments.forks < 1:
+        raise ConfigError(f"--forks is {arguments.forks}, it must be at least 1")
+    if not arguments.minutes > 0:
+        raise ConfigError(f"--minutes is {arguments.minutes}, it must be above 0")
+    if arguments.output is not None:
+        try:
+            arguments.output.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"--output {str(arguments.output)!r} cannot be made: {error.strerror}") from error
+
+
+def _settings(asked: str) -> list[str]:
+    """The names of the settings to try, the default always among them."""
+    names = [setting.name for setting in SETTINGS]
+    if asked == "all":
+        return names
+    for name in asked.split(","):
+        if name not in names:
+            raise unknown_option("setting", name, "--settings", ["all", *names])
+    return [name for name in names if name == DEFAULT or name in asked.split(",")]
+
+
+def _configs(arguments: argparse.Namespace, folder: Path) -> dict[tuple[str, str], HarnessConfig]:
+    """The cell of one fork for each strategy and setting, all checked."""
+    chosen = _settings(arguments.settings)
+    return {
+        (strategy, setting.name): _config(strategy, setting.overrides, folder)
+        for strategy in arguments.strategies.split(",")
+        for setting in SETTINGS
+        if setting.name in chosen and (setting.stores or strategy == "none")
+    }
+
+
+def _config(strategy: str, overrides: Sequence[str], folder: Path) -> HarnessConfig:
+    one_fork = ("measure=quick", "measure.forks=1", "measure.max_forks=1")
+    where = (f"store.uri=sqlite:///{folder / STORE}", f"sweep.work_dir={folder}")
+    return compose_cells([f"tracing={strategy}", *one_fork, *overrides, *where], multirun=False)[0]
+
+
+def _command(arguments: argparse.Namespace) -> str:
+    parts = ["harness", "calibrate", "noise", "--forks", str(arguments.forks), "--minutes", f"{arguments.minutes:g}"]
+    parts += ["--settings", arguments.settings] if arguments.settings != "all" else []
+    parts += ["--strategies", arguments.strategies] if arguments.strategies != ",".join(STRATEGIES) else []
+    parts += ["--seed", str(arguments.seed)] if arguments.seed != FIRST_SEED else []
+    parts += ["--output", str(arguments.output)] if arguments.output is not None else []
+    return shlex.join(parts)
