@@ -13,8 +13,8 @@ from harness.report.losses import loss_table, not_run
 from harness.report.matrix import LEVELS, by_scenario, recall_by_level
 from harness.report.quantities import COLUMNS
 from harness.report.soundness import comparisons_sentence, cost_rows, sound_rows
-from harness.report.steps import step_tables
 from harness.report.stages import not_measuring, stages_shown
+from harness.report.steps import step_tables
 from harness.report.verdicts import cautions, cell_numbers, verdicts
 from harness.report.view import sweep_view
 

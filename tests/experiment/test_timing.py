@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 SAMPLES = (Sample(id="capital", messages=({"role": "user", "content": "Capital of France?"},)),)
-NONE = ArmPlan("harness.tracing.none:NoTracing", "", "", stores=False)
+NONE = ArmPlan("harness.tracing.none:NoTracing", "", "", "untraced", "", {})
 TINY = {"forks": 1, "max_forks": 1, "blocks": 2, "calls_per_block": 3, "warmup_calls": 2, "period_ms": 1.0}
 
 
@@ -189,7 +189,7 @@ FAR, GONE = 0.0, 99.0
         (5, GONE, False, {"precision_ms": 0.1, "budget_s": 0.0}, True, ""),
     ],
 )
-def test_when_forks_are_added(  # noqa: PLR0913  # a row of the table, each part named
+def test_when_forks_are_added(  # noqa: PLR0913, PLR0917  # a row of the table, each part named
     timing: Callable[..., TimingPass],
     done: int,
     elapsed_s: float,
