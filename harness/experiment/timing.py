@@ -7,6 +7,7 @@ import shutil
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from harness.experiment.arm import ArmProcess
+from harness.experiment.loads import LoadPass
 from harness.experiment.plan import ARMS, arm_order, block_plans, sample_order
 from harness.processes import pinned, split_cpus
 from harness.records import Arm, ArmRun, Block
@@ -43,6 +44,7 @@ class TimingPlan(NamedTuple):
         template: A migrated SQLite store to copy for each arm that stores.
         folder: Where the arms' stores live.
         hidden: Environment variables that workers must not see.
+        endpoint_kind: What answers: not every endpoint can take every load.
     """
 
     base: WorkerSetup
@@ -52,6 +54,7 @@ class TimingPlan(NamedTuple):
     template: Path
     folder: Path
     hidden: tuple[str, ...]
+    endpoint_kind: str = "simulator"
 
 
 class _ArmState:
@@ -86,7 +89,7 @@ class _ArmState:
         self.measured_calls = 0
 
     def record(self, totals: dict[str, Any], last_drain: dict[str, Any]) -> ArmRun:
-        """The arm's totals as a record, once its process has ended."""
+        """The arm's totals as a record, once it has drained."""
         stored = 0 if self.store is None else count_traces(self.store)
         expected = totals["expected_traces"]
         return ArmRun(
@@ -122,6 +125,7 @@ class TimingPass:
         self.blocks: list[Block] = []
         self.arms: list[ArmRun] = []
         self.period_ms: float = plan.measure.period_ms
+        self.loads = LoadPass(plan.measure, plan.seed, plan.endpoint_kind, plan.base.timeout_s)
         self._waiting: dict[int, dict[Arm, _ArmState]] = {}
         self._forks_started = 0
 
@@ -212,10 +216,14 @@ class TimingPass:
             self.progress.step()
         for arm in ARMS:
             state = pair[arm]
+            with self._running(state):
+                last_drain = self._drain(state)
+                # What loads add is no part of the arm's own totals.
+                self.arms.append(state.record(state.process.ask("totals"), last_drain))
+        self.loads.run(fork, pair, lambda arm: self._running(pair[arm]), self.progress)
+        for state in pair.values():
             state.process.resume()
-            last_drain = self._drain(state)
-            totals = state.process.finish()
-            self.arms.append(state.record(totals, last_drain))
+            state.process.finish()
             shutil.rmtree(state.folder, ignore_errors=True)
 
     @contextlib.contextmanager

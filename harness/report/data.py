@@ -48,6 +48,7 @@ def _cell(result: CellResult) -> dict[str, Any]:
         "completeness": None if result.completeness is None else _completeness(result.completeness),
         "losses": [loss.model_dump(mode="json", exclude={"schema_version"}) for loss in result.losses],
         "overhead": overhead,
+        "loads": [load.model_dump(mode="json") for load in result.loads],
     }
 
 
@@ -56,9 +57,9 @@ def cells_json(sweep: SweepResult) -> str:
 
     Each cell has its identity (provider, prompts, strategy, machine, versions, digest), status
     and reason, ``completeness`` (scores, trace counts, counts by fact, known defects), ``losses``
-    by the way in which a process ended, and ``overhead`` (estimates with intervals and per-fork
-    values, counts, verdict). Judgements, answers and latencies stay in the cell's records. What
-    was not measured is null.
+    by the way in which a process ended, ``overhead`` (estimates with intervals and per-fork
+    values, counts, verdict), and the same for each of the ``loads``. Judgements, answers and
+    latencies stay in the cell's records. What was not measured is null.
     """
     document = {
         "schema_version": CELLS_SCHEMA_VERSION,
