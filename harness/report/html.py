@@ -11,6 +11,8 @@ from markupsafe import Markup, escape
 from harness.report.defects import STATUSES, known_defects
 from harness.report.findings import KINDS, TRACE, findings
 from harness.report.format import ABSENT, count, duration, listed, number, quantity, series, utc
+from harness.report.loads import COLUMNS as LOAD_COLUMNS
+from harness.report.loads import MEANINGS, load_results
 from harness.report.losses import loss_table, not_run
 from harness.report.matrix import LEVELS, by_scenario, matrix, recall_by_level
 from harness.report.quantities import COLUMNS, ESTIMATES, estimate_shown, ordered_estimates, why_no_overhead
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from harness.report.findings import Finding
+    from harness.report.load_figures import LoadFigure
     from harness.report.view import CellView, SweepView
     from harness.results import OverheadResult, SweepResult
 
@@ -79,6 +82,21 @@ def _figures(view: SweepView) -> tuple[list[Scatter], list[Panels]]:
             if drawn:
                 panels.append(Panels(f"{provider} ({setting.words})" if setting.words else provider, drawn))
     return scatters, panels
+
+
+def _load_panels(view: SweepView) -> list[tuple[str, list[tuple[CellView, int]], list[LoadFigure]]]:
+    """For each setting its words, its cells with their colours, and the figures of their loads."""
+    if not any(cell.result.loads for cell in view.cells):
+        return []
+    from harness.report.load_figures import colour_index, load_figures  # noqa: PLC0415 - as above
+
+    panels = []
+    for index, setting in enumerate(view.settings):
+        members = [view.cells[number - 1] for number in setting.numbers]
+        members = [cell for cell in members if cell.result.loads]
+        if drawn := load_figures(members, f"load{index}"):
+            panels.append((setting.words, [(cell, colour_index(cell)) for cell in members], drawn))
+    return panels
 
 
 def _runs(cells: tuple[CellView, ...]) -> list[list[CellView]]:
@@ -259,6 +277,10 @@ def html_report(sweep: SweepResult) -> str:
         "defects": [(status, [one for one in defects if one.status == status]) for status in STATUSES],
         "findings": _by_kind(view),
         "levels": LEVELS,
+        "load_columns": LOAD_COLUMNS,
+        "load_meanings": MEANINGS,
+        "load_panels": _load_panels(view),
+        "loads": load_results(view),
         "losses": loss_table(view),
         "not_run": not_run(view),
         "recall_by_level": recall_by_level(view),
