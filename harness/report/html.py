@@ -10,6 +10,7 @@ from markupsafe import Markup, escape
 
 from harness.report.defects import STATUSES, known_defects
 from harness.report.findings import KINDS, TRACE, findings
+from harness.report.floors import estimate_floor
 from harness.report.format import ABSENT, count, duration, listed, number, quantity, series, utc
 from harness.report.loads import COLUMNS as LOAD_COLUMNS
 from harness.report.loads import MEANINGS, load_results
@@ -272,6 +273,7 @@ def html_report(sweep: SweepResult) -> str:
         "columns": COLUMNS,
         "elapsed": duration(sweep.ended_unix_ns - sweep.started_unix_ns),
         "environment": _environment(view),
+        "estimate_floor": estimate_floor,
         "estimate_names": ESTIMATES,
         "estimate_shown": estimate_shown,
         "defects": [(status, [one for one in defects if one.status == status]) for status in STATUSES],

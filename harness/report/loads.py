@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from harness.loads import SATURATION, in_order, parse_load
+from harness.report.floors import load_floor_ms
 from harness.report.format import ABSENT, count, number, percent, quantity
 from harness.report.quantities import Shown, estimate_shown
 
@@ -97,25 +98,6 @@ def load_results(view: SweepView) -> Loads:
         sentences=tuple((cell, f"{load.sentence}.") for cell, load in saturated if load.traces_expected),
         missing=tuple(_missing(view)),
     )
-
-
-def load_floor_ms(cell: CellView, load: str, view: SweepView) -> tuple[float | None, str | None]:
-    """The noise floor of added p50 under a load, or why there is none.
-
-    The larger absolute bound of the interval of the ``tracing=none`` cell of the same provider, in the
-    same setting, under the same load.
-    """
-    found = [
-        max(abs(p50.low), abs(p50.high))
-        for peer in view.cells
-        if (peer.setting, peer.provider) == (cell.setting, cell.provider)
-        for other in peer.result.loads
-        if other.load == load and other.is_floor
-        if (p50 := other.estimates["p50_ms"]).low is not None and p50.high is not None
-    ]
-    if found:
-        return max(found), None
-    return None, f"The sweep has no tracing=none cell of {cell.provider} with an interval under {load}."
 
 
 def _row(cell: CellView, load: LoadResult, view: SweepView) -> LoadRow:

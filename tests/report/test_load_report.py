@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from harness.records import SkippedLoad
+from harness.report.floors import estimate_floor, load_floor_ms
+from harness.report.format import quantity
 from harness.report.html import html_report
 from harness.report.load_figures import load_figures
-from harness.report.loads import load_floor_ms, load_results
+from harness.report.loads import load_results
 from harness.report.markdown import markdown_report
 from harness.report.view import sweep_view
 from harness.results import Estimate, LoadResult, LoadStep
@@ -135,6 +137,25 @@ def test_a_floor_is_of_the_same_provider(loaded: SweepResult) -> None:
     view = sweep_view(loaded)
     assert load_floor_ms(view.cells[3], "threads:8", view)[0] is None
     assert load_floor_ms(view.cells[2], "threads:8", view)[0] == pytest.approx(0.011)
+
+
+def test_every_entry_of_the_ledger_has_its_floor(sweep: SweepResult) -> None:
+    """Import time, memory and CPU stand beside what two untraced arms differ by, where there is such a cell."""
+    view = sweep_view(sweep)
+    traced, other = view.cells[1], view.cells[0]
+    assert traced.result.overhead is not None
+    assert other.result.overhead is not None
+    for name in ("cpu_ms_per_call", "peak_memory_mib"):
+        untraced = other.result.overhead.estimates[name]
+        assert untraced.low is not None
+        assert untraced.high is not None
+        shown = estimate_floor(traced, traced.result.overhead.estimates[name], view)
+        assert shown.text == quantity(max(abs(untraced.low), abs(untraced.high)), untraced.unit)
+        assert shown.reason is None
+    stored = estimate_floor(traced, traced.result.overhead.estimates["stored_bytes_per_trace"], view)
+    assert stored.absent
+    assert "no tracing=none cell of openai" in (stored.reason or "")
+    assert "A/A floor</th><th" in html_report(sweep)
 
 
 def test_both_reports_tell_loads_saturation_and_what_is_missing(loaded: SweepResult) -> None:
