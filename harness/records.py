@@ -394,6 +394,8 @@ class Loss(Record):
 class LoadRun(Record):
     """What one arm of one fork did under one further load.
 
+    The exchanges of its calls are checked to be there, and not kept.
+
     The tuples have one entry for each call that went well, in the order in which they began.
 
     Attributes:

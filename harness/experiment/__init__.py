@@ -445,7 +445,8 @@ class _Cell:
         return CellRecords(
             cell=self._cell_record(),
             calls=tuple(self.calls),
-            exchanges=self.exchanges,
+            # A saturation makes tens of thousands: they are checked to be there, and not kept.
+            exchanges=tuple(one for one in self.exchanges if not _is_of_load(one)),
             traces=self.traces,
             blocks=() if timing is None else tuple(timing.blocks),
             arms=() if timing is None else tuple(timing.arms),
@@ -501,6 +502,10 @@ class _Cell:
             into=config.tracing.into,
             runtime=" ".join(config.runtime.packages),
         )
+
+
+def _is_of_load(exchange: Exchange) -> bool:
+    return exchange.call_id is not None and CallId.parse(exchange.call_id).phase == "load"
 
 
 def public_config(config: HarnessConfig) -> dict[str, Any]:

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 KEPT_UP = 0.9
 """Below this share of the offered rate the calls themselves are the limit: more cannot be offered."""
-MOST_CALLS_A_STEP = 5000
+MOST_CALLS_A_STEP = 2000
+"""Twice what MLflow's queue of writes holds: at such rates it overflows well before."""
 SIMULATOR_ONLY = "only endpoint=simulator can give an answer of the size that is asked for"
 FLOODS = "it would flood the provider behind the endpoint; use endpoint=simulator"
 

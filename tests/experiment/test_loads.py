@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,13 +15,13 @@ from harness.gateway.process import Gateway
 from harness.gateway.settings import GatewayConfig
 from harness.loads import Load
 from harness.prompts import Sample
-from harness.records import CallId, Exchange, read_jsonl
+from harness.records import CallId, Exchange, read_cell, read_jsonl
 from harness.tracing.switches import switch_environment
 from harness.worker import WorkerSetup
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Callable
-    from pathlib import Path
 
     from harness.records import LoadRun
 
@@ -30,10 +31,12 @@ SAMPLES = (
     Sample(id="capital", messages=({"role": "user", "content": "Capital of France?"},)),
     Sample(id="story", messages=({"role": "user", "content": "Tell me a story"},), stream=True),
 )
+OWN_PROVIDER = Path(__file__).parents[1] / "examples" / "own_provider.py"
 PROVIDERS = {
     "openai": ("harness.providers.openai:OpenAIProvider", "openai", "gpt-4o-mini"),
     "mistralai": ("harness.providers.mistralai:MistralProvider", "mistralai", "mistral-small-latest"),
     "langchain": ("harness.providers.langchain:LangChainProvider", "openai", "gpt-4o-mini"),
+    "own": (f"{OWN_PROVIDER}:PlainHttp", "openai", "gpt-4o-mini"),
 }
 BASELINE = ArmPlan("harness.tracing.none:NoTracing", "", "", stores=False)
 MANUAL = ArmPlan("harness.tracing.manual:ManualTracing", "decorator", "plain", stores=True)
@@ -45,18 +48,20 @@ DIALECTS: dict[str, Any] = {"openai": "openai", "mistralai": "mistral"}
 def run(migrated_store: Path, tmp_path: Path) -> Run:
     """Run one fork of the timing pass with loads; gives the pass and what the gateway recorded."""
 
-    def timed(
+    def timed(  # noqa: PLR0913  # what a test may want to be different
         provider: str,
         strategy: ArmPlan,
         loads: list[str],
         *,
         export: ExportConfig | None = None,
         endpoint_kind: str = "simulator",
+        enough: bool = True,
         **measured: Any,
     ) -> tuple[TimingPass, list[Exchange]]:
         target, backend, model = PROVIDERS[provider]
         small: dict[str, Any] = {"blocks": 1, "calls_per_block": 2, "warmup_calls": 2, "period_ms": 1.0}
-        measure = MeasureConfig(forks=1, max_forks=1, loads=loads, **{**small, "load_calls": 4, **measured})
+        small |= {"forks": 1, "max_forks": 1, "load_calls": 4}
+        measure = MeasureConfig(loads=loads, **{**small, **measured})
         records = tmp_path / "exchanges.jsonl"
         settings = GatewayConfig(records_path=records, samples=(*SAMPLES, *load_samples(loads)), seed=7)
         with Gateway.start(settings) as gateway:
@@ -89,7 +94,7 @@ def run(migrated_store: Path, tmp_path: Path) -> Run:
             )
             timing = TimingPass(plan, Silent())
             try:
-                timing.run(lambda: True)
+                timing.run(lambda: enough)
             finally:
                 timing.close()
         return timing, list(read_jsonl(records, Exchange))
@@ -200,6 +205,43 @@ def test_a_load_that_nothing_can_answer_is_skipped_with_the_reason(run: Run) -> 
     assert {one.load for one in timing.loads.skipped_loads()} == {"payload:100", "saturation"}
     assert "simulator" in timing.loads.skipped["payload:100"]
     assert "flood" in timing.loads.skipped["saturation"]
+
+
+def test_a_provider_without_asynchronous_calls_runs_the_other_loads(run: Run) -> None:
+    """What the provider does not offer is skipped with a sentence that says so; the rest is measured."""
+    timing, _ = run("own", BASELINE, ["threads:2", "asyncio:2"], load_calls=2)
+    assert {one.load for one in timing.loads.runs} == {"threads:2"}
+    assert timing.loads.skipped == {"asyncio:2": "provider plain-http has no operation 'chat_async'"}
+
+
+def test_loads_run_in_the_first_forks_alone(run: Run) -> None:
+    """Forks that are added for the precision of the paced calls have no loads."""
+    timing, _ = run("openai", BASELINE, ["threads:1"], load_calls=2, max_forks=2, enough=False)
+    assert {one.fork for one in timing.arms} == {0, 1}
+    assert {one.fork for one in timing.loads.runs} == {0}
+
+
+def test_the_command_line_records_loads_and_logs_what_they_cost(
+    harness: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    """Loads are in the cell's records, its metrics and its report; their many exchanges are not kept."""
+    from mlflow.tracking import MlflowClient
+
+    done = harness(
+        "tracing=manual", "prompts=short", "prompts.limit=2", "measure=loads", "measure.loads=[threads:2]",
+        "measure.forks=1", "measure.load_calls=4", "measure.warmup_calls=2",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    client = MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("tracing-harness")
+    assert experiment is not None
+    (cell,) = client.search_runs([experiment.experiment_id], "tags.`harness.kind` = 'cell'")
+    records = read_cell(Path(client.download_artifacts(cell.info.run_id, "records")))
+    assert [(one.load, one.calls) for one in records.loads] == [("threads:2", 10)] * 2
+    assert not [one for one in records.exchanges if CallId.parse(one.call_id or "").phase == "load"]
+    assert cell.data.metrics["load.threads_2.traces_lost"] == 0
+    assert cell.data.metrics["load.threads_2.throughput_ratio"] > 0
+    assert cell.data.metrics["traces.orphaned"] == 0
 
 
 @pytest.mark.parametrize("size", [1, 88, 1000])
