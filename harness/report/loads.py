@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from harness.loads import SATURATION, in_order, parse_load
 from harness.report.floors import load_floor_ms
-from harness.report.format import ABSENT, count, number, percent, quantity
+from harness.report.format import ABSENT, number, percent, quantity
 from harness.report.quantities import Shown, estimate_shown
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 HOW_TO = "measure=loads, or measure.loads=all beside another measure, measures them"
 
 COLUMNS = {
-    "calls": "Calls a fork",
+    "calls": "Calls, forks",
     "baseline": "Untraced p50",
     "added": "Added p50 [95%]",
     "floor": "A/A floor",
@@ -105,7 +105,7 @@ def _row(cell: CellView, load: LoadResult, view: SweepView) -> LoadRow:
     floor_ms, no_floor = load_floor_ms(cell, load.load, view)
     p50, rate, ratio = estimates["p50_ms"], estimates["throughput_per_s"], estimates["throughput_ratio"]
     shown = {
-        "calls": Shown(f"{load.calls_per_fork} in {count(load.forks, 'fork')}"),
+        "calls": Shown(f"{load.calls_per_fork} in each of {load.forks}"),
         "baseline": Shown(quantity(p50.baseline, "ms"), p50.reason if p50.baseline is None else None),
         "added": estimate_shown(p50),
         "floor": Shown(quantity(floor_ms, "ms"), no_floor),
@@ -131,7 +131,7 @@ def _times(ratio: Estimate) -> str:
         return ABSENT
     if ratio.low is None or ratio.high is None:
         return percent(ratio.value)
-    return quantity(100 * ratio.value, "%", 100 * ratio.low, 100 * ratio.high)
+    return quantity(100 * ratio.value, "%", 100 * ratio.low, 100 * ratio.high).replace(" %", "%")
 
 
 def _step(cell: CellView, step: LoadStep) -> SaturationRow:

@@ -121,7 +121,7 @@ def test_each_load_of_each_cell_is_a_row_beside_its_floor(loaded: SweepResult) -
     traced = rows[1]
     assert traced.verdict == "slower"
     assert traced.shown["added"].text == "3.00 ms [2.70, 3.30]"
-    assert traced.shown["ratio"].text == "40.0 % [36.0, 44.0]"
+    assert traced.shown["ratio"].text == "40.0% [36.0, 44.0]"
     assert traced.shown["untraced_rate"].text == "500"
     assert traced.shown["floor"].text == "0.011 ms"
     assert rows[0].verdict == "A/A floor"
