@@ -27,6 +27,7 @@ from harness.config import (
     TracingConfig,
 )
 from harness.errors import ConfigError, EndpointError, unknown_option
+from harness.loads import ALL_LOADS, in_order, parse_load
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -282,11 +283,13 @@ def _check_measure(config: HarnessConfig) -> None:
         "burst_calls": 1,
         "period_ms": 0,
         "budget_s": 0,
+        "load_calls": 1,
     }
     for key, bound in least.items():
         if not getattr(measure, key) >= bound:  # NaN, too, is below
             raise ConfigError(f"measure.{key}={getattr(measure, key)} is below {bound:g}")
-    for key in ("max_load", "drain_timeout_s", "exit_timeout_s"):
+    saturation = ("saturation_from_per_s", "saturation_step_s", "saturation_max_s")
+    for key in ("max_load", "drain_timeout_s", "exit_timeout_s", *saturation):
         if not getattr(measure, key) > 0:
             raise ConfigError(f"measure.{key}={getattr(measure, key)} is not above 0")
     _one_of("rest", measure.rest, "measure.rest", RESTS)
@@ -294,6 +297,7 @@ def _check_measure(config: HarnessConfig) -> None:
     if measure.hash_seed is not None and not 0 <= measure.hash_seed <= MAX_HASH_SEED:
         raise ConfigError(f"measure.hash_seed={measure.hash_seed} is not between 0 and {MAX_HASH_SEED}")
     _check_losses(measure)
+    _check_loads(measure)
 
 
 def _check_losses(measure: MeasureConfig) -> None:
@@ -305,6 +309,19 @@ def _check_losses(measure: MeasureConfig) -> None:
     for ending in asked:
         _one_of("process ending", str(ending), "measure.losses", options)
     measure.losses = [ending for ending in PROCESS_ENDINGS if ALL in asked or ending in asked]
+
+
+def _check_loads(measure: MeasureConfig) -> None:
+    """See that only known loads are asked for, and put each once into the order in which reports show them."""
+    asked = [measure.loads] if isinstance(measure.loads, str) else measure.loads
+    loads = list(map(str, asked)) if isinstance(asked, list) else [str(asked)]
+    found = {parse_load(load) for text in loads for load in (ALL_LOADS if text == ALL else (text,))}
+    if found and not measure.timing:
+        raise ConfigError(
+            f"measure.loads={','.join(loads)} needs the timing pass, which measure.timing=false leaves out; "
+            "set measure.timing=true, or measure.loads=[]"
+        )
+    measure.loads = [str(load) for load in sorted(found, key=in_order)]
 
 
 def check_target(target: str, key: str, kind: Literal["class", "function"] = "class") -> None:

@@ -209,6 +209,13 @@ class MeasureConfig:
         burst_calls: Calls of ``burst``, back to back and then drained.
         loads: Further loads under which both arms are timed, such as ``threads:8``, ``asyncio:32``,
             ``payload:100000`` (bytes), ``chunks:1000`` or ``saturation``: a list of them, or ``all``.
+            They run in the first ``forks`` forks, after their measured blocks.
+        load_calls: Calls of one arm in one fork under a load; more where many run at once (5 for each),
+            fewer where they are large.
+        saturation_from_per_s: Calls a second that a saturation begins with; each step offers twice as
+            many, the last one comes back to back and makes at least ``burst_calls``.
+        saturation_step_s: How long a step of a saturation offers its rate.
+        saturation_max_s: After so long no further step is begun, in each fork.
         pin: Whether both arms share one core and the gateway has another.
         gc: Python's garbage collector in the arms: ``on``; ``off``, from the end of the warm-up; or ``freeze``:
             what stands after the warm-up is left alone. ``off`` and ``freeze`` change what is measured: an
@@ -239,6 +246,10 @@ class MeasureConfig:
     ending_calls: int = 23
     burst_calls: int = 2000
     loads: Any = field(default_factory=list)
+    load_calls: int = 40
+    saturation_from_per_s: float = 25.0
+    saturation_step_s: float = 15.0
+    saturation_max_s: float = 120.0
     pin: bool = True
     gc: str = "on"
     hash_seed: int | None = None

@@ -36,7 +36,7 @@ CONTROL_FORK = 1
 """In the completeness pass the fork of calls that repeat the baseline's, to see whether they repeat themselves."""
 
 Arm = Literal["strategy", "baseline"]
-Pass = Literal["completeness", "timing", "loss"]
+Pass = Literal["completeness", "timing", "loss", "load"]
 Dialect = Literal["openai", "mistral"]
 Outcome = Literal["ok", "error", "left", "cancelled"]
 StoppedBy = Literal["", "precision", "budget", "max_forks"]
@@ -113,8 +113,9 @@ class Chunk(Record):
 class Exchange(Record):
     """One HTTP request and its response as the gateway saw them.
 
-    In the timing and the loss pass bodies, headers and chunk texts are ``None``: only times, sizes and
-    digests are kept. Secrets in headers are replaced before a record is made.
+    In every pass but completeness bodies, headers and chunk texts are ``None``: only times, sizes and
+    digests are kept; under a load not the times of a stream's events either, of which there may be
+    thousands. Secrets in headers are replaced before a record is made.
 
     Attributes:
         exchange_id: Order of arrival at this gateway, from 0.
@@ -405,22 +406,29 @@ class Loss(Record):
 class LoadRun(Record):
     """What one arm of one fork did under one further load.
 
-    The tuples of calls have one entry a call in the order in which they began.
+    The exchanges of its calls are checked to be there, and not kept.
+
+    The tuples have one entry for each call that went well, in the order in which they began.
 
     Attributes:
         load: The load as the configuration names it, such as ``threads:8`` or ``payload:100000``.
         position: Place in the order in which the fork's loads ran, from 0.
         calls: Calls that were analysed.
+        warmup_calls: Calls before them, at the same concurrency and then drained.
         wall_ns: From the first call's start to the last one's end.
         cpu_ns: CPU time of all threads from the first call to the end of the drain that followed.
         drain_ns: From the last call's end to the store's last write.
         latency_ns: From before the SDK was called to when its value was complete.
         first_chunk_ns: Of streams, to the first chunk; empty where nothing was streamed.
         chunks: Of streams, the chunks of each call; empty where nothing was streamed.
-        errors: Calls that raised.
-        offered_per_s: Of a saturation, the rate at which calls were to begin; ``None`` elsewhere.
-        expected_traces: Traces that the strategy should have stored of these calls.
-        stored_traces: Traces found after the drain.
+        errors: Calls that raised; they have no entry in the tuples.
+        first_error: Type and message of the first exception; empty if none was raised.
+        offered_per_s: Of a step of a saturation, the rate at which calls were to begin; ``None`` where they
+            came back to back, as under all other loads.
+        expected_traces: Traces that the strategy should have stored of these calls and the warm-up's; of a
+            saturation without the warm-up's, whose calls come at once.
+        stored_traces: Traces of them found after the drain. Of a saturation only those that are whole: a
+            full queue may drop the spans of a trace, or what ties them to it.
         stored_bytes: Growth of the arm's store; ``None`` without a store.
     """
 
@@ -430,6 +438,7 @@ class LoadRun(Record):
     load: str
     position: int
     calls: int
+    warmup_calls: int = 0
     wall_ns: int
     cpu_ns: int
     drain_ns: int = 0
@@ -437,10 +446,22 @@ class LoadRun(Record):
     first_chunk_ns: tuple[int, ...] = ()
     chunks: tuple[int, ...] = ()
     errors: int = 0
+    first_error: str = ""
     offered_per_s: float | None = None
     expected_traces: int = 0
     stored_traces: int = 0
     stored_bytes: int | None = None
+
+
+class SkippedLoad(Record):
+    """A load that was asked for and not run.
+
+    Attributes:
+        reason: Why, in one sentence.
+    """
+
+    load: str
+    reason: str
 
 
 class MachineSample(Record):
@@ -547,6 +568,7 @@ class CellRecord(Record):
         reason: Why it failed, in one sentence.
         input_error: Whether it failed by bad input, which a worker can find late.
         not_applicable: Samples that the provider or the strategy cannot run, with the reasons.
+        skipped_loads: Loads that could not be run, with the reasons.
         level: How far the strategy went, as ``tracing.level`` names it.
         against: The level of the arm that it was timed against.
         into: Where timed traces went.
@@ -588,6 +610,7 @@ class CellRecord(Record):
     input_error: bool = False
     not_applicable: tuple[NotApplicable, ...] = ()
     compares_values: bool = True
+    skipped_loads: tuple[SkippedLoad, ...] = ()
     level: str = "exported"
     against: str = "untraced"
     into: str = "sqlite"

@@ -358,6 +358,61 @@ class CorrectedVerdict(Record):
     sentence: str
 
 
+class LoadStep(Record):
+    """One offered rate of a saturation.
+
+    Attributes:
+        offered_per_s: Calls a second that were to begin; ``None``: back to back.
+        forks: Forks that came so far.
+        calls_per_fork: Calls of one arm in one fork.
+        achieved_per_s: Calls a second that the strategy's arm made; ``baseline`` is the other arm's.
+        lost_share: Share of its traces that were not whole in the store after a drain.
+        traces_expected: Traces that the strategy's arms should have stored.
+        traces_lost: How many of them were not there.
+    """
+
+    offered_per_s: float | None
+    forks: int
+    calls_per_fork: int
+    achieved_per_s: Estimate
+    lost_share: Estimate
+    traces_expected: int
+    traces_lost: int
+
+
+class LoadResult(Record):
+    """What tracing costs under one further load, against the cell's own ``none`` arm under the same.
+
+    Attributes:
+        load: The load as the configuration names it.
+        forks: Forks in which both arms ran it.
+        calls_per_fork: Calls of one arm in one fork.
+        estimates: By name: ``p50_ms``, ``p95_ms``, ``throughput_per_s`` (differences), ``throughput_ratio``,
+            ``cpu_ms_per_call``; of streams ``first_chunk_p50_ms`` and ``per_chunk_us`` (for each chunk after
+            the first); where traces are stored ``drain_ms_per_trace`` and ``stored_bytes_per_trace``. Of a
+            saturation ``highest_without_loss_per_s`` and ``loss_begins_per_s`` alone.
+        verdict: On added p50; ``None`` for a saturation, which is about loss.
+        sentence: The verdict in words.
+        traces_expected: Traces that the strategy's arms should have stored.
+        traces_lost: How many of them were not there after the drain.
+        failed_calls: Calls of both arms that raised.
+        is_floor: Whether both arms were untraced, so that the result is a noise floor.
+        steps: Of a saturation, its rates in ascending order.
+    """
+
+    load: str
+    forks: int
+    calls_per_fork: int
+    estimates: dict[str, Estimate]
+    verdict: Literal["slower", "faster", "equivalent", "inconclusive", "not judged"] | None
+    sentence: str
+    traces_expected: int
+    traces_lost: int
+    failed_calls: int
+    is_floor: bool
+    steps: tuple[LoadStep, ...] = ()
+
+
 class RowScore(Record):
     """One row of a cell's evaluation table: a prompt, its answer, and how it scored.
 
@@ -394,6 +449,7 @@ class CellResult(Record):
         completeness: ``None`` if the pass did not finish; the cell's reason says why.
         overhead: Likewise.
         losses: Traces lost by the way in which a process ended, where that was tried.
+        loads: What tracing costs under further loads, where that was measured.
     """
 
     cell: CellRecord
@@ -403,6 +459,7 @@ class CellResult(Record):
     losses: tuple[Loss, ...] = ()
     rows: tuple[RowScore, ...] = ()
     latencies: tuple[Latencies, ...] = ()
+    loads: tuple[LoadResult, ...] = ()
 
 
 class CostStep(Record):

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from pydantic import Field
 
 from harness.config import ExportConfig
+from harness.driving import load, why_not
 from harness.endings import Leaving, burst, end, fork
 from harness.errors import HarnessError, InputError, NotApplicableError, WorkerError
 from harness.flows import Flows, Parts
@@ -138,7 +139,7 @@ class Worker:
             else []
         )
         self.calls_made = 0
-        self.store_before_bytes = self._store_size_bytes()
+        self.store_before_bytes = self.store_size_bytes()
         self.measured_from_cpu_ns: int | None = None
 
     def _provider(self, base_url: str) -> Provider:
@@ -156,6 +157,10 @@ class Worker:
         """The id of a call of this arm."""
         setup = self.setup
         return str(CallId(setup.cell, setup.role, setup.fork, setup.arm, repetition, sample.id))
+
+    def load_id(self, repetition: int, sample: Sample) -> str:
+        """The id of a call under a further load, which is a pass of its own."""
+        return str(CallId.parse(self.call_id(repetition, sample))._replace(phase="load"))
 
     def call(self, sample: Sample, request: dict[str, Any], call_id: str) -> _Timed:
         """Make one call as an application would, and read the clocks around it.
@@ -196,6 +201,11 @@ class Worker:
                 # A scenario of one's own says only when it runs what it asks for.
                 name = sample.scenario_name
                 self.not_applicable[sample.id] = NotApplicable(sample_id=sample.id, scenario=name, reason=str(error))
+
+    @property
+    def samples(self) -> tuple[Sample, ...]:
+        """The samples that it was given."""
+        return self.setup.samples
 
     def refusals(self) -> list[dict[str, Any]]:
         """The samples that cannot be run here, with the reasons, so far as that is known."""
@@ -258,7 +268,7 @@ class Worker:
         ended_ns = time.perf_counter_ns()
         return {
             "drain_ns": ended_ns - begun_ns,
-            "last_write_ns": self._last_write_ns(),
+            "last_write_ns": self.last_write_ns(),
             "cpu_ns": None if self.measured_from_cpu_ns is None else time.process_time_ns() - self.measured_from_cpu_ns,
         }
 
@@ -274,7 +284,7 @@ class Worker:
 
     def finish(self) -> dict[str, Any]:
         """The arm's totals, after its last drain."""
-        after_bytes = self._store_size_bytes()
+        after_bytes = self.store_size_bytes()
         return {
             "calls_made": self.calls_made,
             "expected_traces": self.expected_traces(self.calls_made),
@@ -296,12 +306,13 @@ class Worker:
             return []
         return [Path(self.setup.store_path + suffix) for suffix in ("", "-wal", "-journal")]
 
-    def _store_size_bytes(self) -> int | None:
+    def store_size_bytes(self) -> int | None:
+        """Size of the store's files; ``None`` without a store."""
         if self.setup.store_path is None:
             return None
         return sum(path.stat().st_size for path in self._store_files() if path.exists())
 
-    def _last_write_ns(self) -> int | None:
+    def last_write_ns(self) -> int | None:
         """When the store was last written, on the monotonic clock; ``None`` without a store.
 
         A flush waits up to a second for nothing (its consumer sleeps on an empty queue), so its
@@ -364,6 +375,9 @@ def _serve(out: TextIO, lines: Iterator[str]) -> None:
         "burst": lambda command: burst(worker, command),
         "fork": lambda command: fork(worker, command),
         "end": end,
+        "load": lambda command: load(worker, command),
+        "why_not": lambda command: why_not(worker, command),
+        "totals": lambda _: worker.finish(),
     }
     for line in lines:
         command = json.loads(line)

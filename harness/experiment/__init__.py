@@ -19,6 +19,7 @@ from harness.checks import endpoint_key
 from harness.collector.process import Collector
 from harness.collector.spans import stored_traces
 from harness.config import DEFAULT_MODELS, DIALECTS, HarnessConfig
+from harness.driving import load_samples
 from harness.errors import CellError, HarnessError, InputError, NotApplicableError, StoreError, UnattributedError
 from harness.experiment.analysis import analyse_cell
 from harness.experiment.arm import ArmProcess
@@ -41,6 +42,7 @@ from harness.records import (
     Exchange,
     NotApplicable,
     SentSample,
+    SkippedLoad,
     StoredTrace,
     levels_label,
     read_jsonl,
@@ -281,7 +283,7 @@ class _Cell:
         return GatewayConfig.model_validate(
             {
                 "records_path": str(records_path),
-                "samples": self.prompts.samples,
+                "samples": (*self.prompts.samples, *load_samples(self.config.measure.loads)),
                 "seed": self.config.seed,
                 "kind": endpoint.kind,
                 "base_url": endpoint.base_url,
@@ -333,6 +335,7 @@ class _Cell:
             template=self._template(folder),
             folder=folder,
             hidden=self._hidden(),
+            endpoint_kind=self.config.endpoint.kind,
         )
 
     def _arm(self, level: str, collector: Collector | None) -> ArmPlan:
@@ -492,6 +495,9 @@ class _Cell:
             raise CellError(
                 f"{silent} calls of the loss pass went well, but none of their requests reached the gateway"
             )
+        silent = 0 if self.timing is None else len(set(self.timing.loads.answered) - known)
+        if silent:
+            raise CellError(f"{silent} calls under a load went well, but no request of theirs reached the gateway")
 
     def _timed_ids(self, block: Block) -> Iterator[str]:
         """The call ids of a block's calls that went well."""
@@ -506,7 +512,8 @@ class _Cell:
         return CellRecords(
             cell=self._cell_record(),
             calls=tuple(self.calls),
-            exchanges=self.exchanges,
+            # A saturation makes tens of thousands: they are checked to be there, and not kept.
+            exchanges=tuple(one for one in self.exchanges if not _is_of_load(one)),
             traces=self.traces,
             blocks=() if timing is None else tuple(timing.blocks),
             arms=() if timing is None else tuple(timing.arms),
@@ -516,7 +523,15 @@ class _Cell:
                 SentSample(sample_id=sample.id, fields=sample.model_dump(mode="json", exclude_defaults=True))
                 for sample in self.prompts.samples
             ),
+            loads=() if timing is None else tuple(timing.loads.runs),
         )
+
+    def _skipped_loads(self) -> tuple[SkippedLoad, ...]:
+        """Loads that were asked for and could not be run."""
+        if self.timing is not None:
+            return self.timing.loads.skipped_loads()
+        reason = "no sample of the prompt set can be timed"
+        return tuple(SkippedLoad(load=load, reason=reason) for load in self.config.measure.loads)
 
     def _cell_record(self) -> CellRecord:
         config = self.config
@@ -548,6 +563,7 @@ class _Cell:
             reason=None if self.reason is None else without_secrets(self.reason),
             input_error=self.is_input_error,
             not_applicable=self.not_applicable,
+            skipped_loads=self._skipped_loads(),
             compares_values=config.endpoint.kind in REPEATABLE_ENDPOINTS,
             level=config.tracing.level,
             against=config.tracing.against,
@@ -556,6 +572,10 @@ class _Cell:
             stopped_by="" if self.timing is None else self.timing.stopped_by,
             stages_s=self.stages.seconds(),
         )
+
+
+def _is_of_load(exchange: Exchange) -> bool:
+    return exchange.call_id is not None and CallId.parse(exchange.call_id).phase == "load"
 
 
 def public_config(config: HarnessConfig) -> dict[str, Any]:

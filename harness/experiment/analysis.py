@@ -11,7 +11,8 @@ from harness.completeness import judge_cell
 from harness.config import measure_of
 from harness.errors import CellError
 from harness.overhead import analyse, corrected, floors, latencies, step_sums
-from harness.results import CellResult, CompletenessResult, OverheadResult, RowScore, SweepResult
+from harness.overhead.loads import analyse_loads
+from harness.results import CellResult, CompletenessResult, LoadResult, OverheadResult, RowScore, SweepResult
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -29,12 +30,14 @@ def analyse_cell(records: CellRecords, run_id: str | None = None) -> CellResult:
     """
     completeness: CompletenessResult | None = None
     overhead: OverheadResult | None = None
+    loads: tuple[LoadResult, ...] = ()
     cell = records.cell
     try:
         if records.calls and cell.completeness_done:
             completeness = judge_cell(records)
         if records.arms:
             overhead = analyse(records, measure_of(cell.config))
+        loads = analyse_loads(records, measure_of(cell.config))
     except CellError as error:
         if cell.status == "ok":
             cell = cell.model_copy(update={"status": "failed", "reason": str(error)})
@@ -46,6 +49,7 @@ def analyse_cell(records: CellRecords, run_id: str | None = None) -> CellResult:
         losses=records.losses,
         rows=tuple(score_rows(records)),
         latencies=latencies(records) if overhead is not None else (),
+        loads=loads,
     )
 
 

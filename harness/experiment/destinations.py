@@ -35,6 +35,8 @@ class SqliteFile:
     """
 
     name = "sqlite"
+    counted_at_end = False
+    """Whether what came can be counted only once, when it has ended."""
 
     def __init__(self, folder: Path, template: Path, cpus: tuple[int, ...]) -> None:
         self.folder = folder
@@ -69,14 +71,17 @@ class SqliteFile:
             self.beside.wait_ready()
 
     def count(self) -> int:
-        """Ends what runs beside the arm, and gives how many traces came.
+        """How many traces came so far; the arm has to have drained."""
+        return count_traces(self.store)
+
+    def end(self) -> None:
+        """End what runs beside the arm.
 
         Raises:
-            CellError: If what runs beside the arm had died, or what it wrote is damaged.
+            CellError: If it had died before.
         """
         if self.beside is not None:
             self.beside.stop()
-        return count_traces(self.store)
 
     def close(self) -> None:
         """End what runs beside the arm, whatever it is doing."""
@@ -108,6 +113,7 @@ class CollectorFile(SqliteFile):
     """A collector that takes every span over OTLP and alone; the store stays empty, and that is looked at, too."""
 
     name = "collector"
+    counted_at_end = True
     beside: Collector
 
     @property
@@ -126,7 +132,12 @@ class CollectorFile(SqliteFile):
         self.environment = otlp_environment(self.beside.endpoint_url, alone=True)
 
     def count(self) -> int:
-        """Traces whose root the collector received, and any that went astray into the store."""
+        """Ends the collector, and gives the traces whose root it received, and any that went astray into the store.
+
+        Raises:
+            CellError: If the collector had died, or what it wrote is damaged.
+        """
+        self.end()
         astray = super().count()
         return astray + len({span.trace_id for span in self.beside.spans() if span.parent_id is None})
 

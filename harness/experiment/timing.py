@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from harness.experiment.arm import ArmProcess
 from harness.experiment.destinations import DESTINATIONS, SqliteFile
+from harness.experiment.loads import LoadPass
 from harness.experiment.plan import ARMS, arm_order, block_plans, sample_order
 from harness.experiment.stages import Stages
 from harness.experiment.watch import MachineWatch
@@ -57,6 +58,7 @@ class TimingPlan(NamedTuple):
         template: A migrated SQLite store to copy for each arm that traces.
         folder: Where the arms' stores live.
         hidden: Environment variables that workers must not see.
+        endpoint_kind: What answers: not every endpoint can take every load.
     """
 
     base: WorkerSetup
@@ -66,6 +68,7 @@ class TimingPlan(NamedTuple):
     template: Path
     folder: Path
     hidden: tuple[str, ...]
+    endpoint_kind: str = "simulator"
 
 
 class _ArmState:
@@ -137,6 +140,25 @@ class _ArmState:
             self.destination.beside.resume()
         self.process.resume()
 
+    @property
+    def store(self) -> Path | None:
+        """The SQLite file in which its traces end up; ``None`` for an arm that leaves none there."""
+        return self.destination.store if self.destination is not None and self.stores else None
+
+    @property
+    def counted_at_end(self) -> bool:
+        """Whether what came can be counted only once."""
+        return self.destination is not None and self.destination.counted_at_end
+
+    def end(self) -> None:
+        """End what runs beside it.
+
+        Raises:
+            CellError: If that had died before.
+        """
+        if self.destination is not None:
+            self.destination.end()
+
     def begin_measured(self) -> None:
         """From here on what runs beside the worker works for measured calls."""
         self._destination_cpu_ns = self._cpu_beside_ns() or 0
@@ -157,7 +179,7 @@ class _ArmState:
         return None if beside is None else beside.cpu_ns()
 
     def record(self, totals: dict[str, Any], last_drain: dict[str, Any]) -> ArmRun:
-        """The arm's totals as a record, once its process has ended."""
+        """The arm's totals as a record, once it has drained."""
         to = self.destination
         beside = None if to is None else to.beside
         stored = 0 if to is None else to.count()
@@ -204,6 +226,7 @@ class TimingPass:
         self.stopped_by: StoppedBy = ""
         self.period_ms: float = plan.measure.period_ms
         self._watch = MachineWatch()
+        self.loads = LoadPass(plan.measure, plan.seed, plan.endpoint_kind, plan.base.timeout_s)
         self._waiting: dict[int, dict[Arm, _ArmState]] = {}
         self._forks_started = 0
 
@@ -294,6 +317,10 @@ class TimingPass:
                     pair[arm].begin_measured()
             self._run_blocks(fork, pair)
             for arm in ARMS:
+                self._conclude(pair[arm])
+            with self.stages.of("loads"):
+                self.loads.run(fork, pair, lambda arm: self._running(pair[arm]), self.progress)
+            for arm in ARMS:
                 self._finish(pair[arm])
 
     def _run_blocks(self, fork: int, pair: dict[Arm, _ArmState]) -> None:
@@ -324,14 +351,20 @@ class TimingPass:
             state.measured_calls += len(block.order)
             self.progress.step()
 
+    def _conclude(self, state: _ArmState) -> None:
+        """Drain an arm and count what it stored; what loads add is no part of the arm's own totals."""
+        with self._running(state):
+            last_drain = self._drain(state)
+            state.end_measured()
+            with self.stages.of("counting"):
+                self.arms.append(state.record(state.process.ask("totals"), last_drain))
+
     def _finish(self, state: _ArmState) -> None:
-        """Drain an arm, end it, and count what it stored."""
+        """End an arm with what runs beside it."""
         state.resume()
-        last_drain = self._drain(state)
-        state.end_measured()
         with self.stages.of("counting"):
-            totals = state.process.finish()
-            self.arms.append(state.record(totals, last_drain))
+            state.process.finish()
+            state.end()
             shutil.rmtree(state.folder, ignore_errors=True)
 
     @contextlib.contextmanager

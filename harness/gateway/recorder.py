@@ -134,7 +134,7 @@ class Capture:
 
 
 class _Timed(NamedTuple):
-    """What the timing and the loss pass keep of an exchange: numbers and short texts only."""
+    """What every pass but completeness keeps of an exchange: numbers and short texts only."""
 
     exchange_id: int
     call_id: str
@@ -304,7 +304,7 @@ def _reduce(capture: Capture) -> _Timed:
         status=capture.status,
         first_byte_ns=capture.first_byte_ns,
         last_byte_ns=capture.last_byte_ns,
-        chunk_sent_ns=None if capture.writes is None else tuple(at_ns for at_ns, _ in split_events(capture.writes)),
+        chunk_sent_ns=_chunk_times_ns(capture),
         response_size_bytes=len(response),
         response_digest=_digest(response),
         completed=capture.completed,
@@ -312,6 +312,13 @@ def _reduce(capture: Capture) -> _Timed:
         latency_planned_ns=capture.latency_planned_ns,
         latency_realised_ns=capture.latency_realised_ns,
     )
+
+
+def _chunk_times_ns(capture: Capture) -> tuple[int, ...] | None:
+    """When the events of a stream went out; not kept under a load, whose streams may have thousands."""
+    if capture.writes is None or (capture.call is not None and capture.call.phase == "load"):
+        return None
+    return tuple(at_ns for at_ns, _ in split_events(capture.writes))
 
 
 def _timing_record(timed: _Timed, api_key: str | None) -> Exchange:

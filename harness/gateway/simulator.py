@@ -24,13 +24,18 @@ from harness.gateway.template import Single, Stream
 from harness.gateway.wires import WIRES, Headers
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from harness.gateway.endpoints import Endpoint
     from harness.gateway.settings import GatewayConfig
     from harness.records import CallId, Dialect
     from harness.scripts import ScriptedAnswer
 
 _PLANS_KEPT = 512
-_LARGEST_PLANNED_BODY_BYTES = 1 << 16
+_LARGE_BODY_BYTES = 1 << 16
+_LARGE_PLANS_KEPT = 8
+_LARGEST_PLANNED_BODY_BYTES = 1 << 23
+"""Of large bodies few are kept: each is held with an answer that may be as large."""
 _NS_PER_MS = 1_000_000
 _BODILESS = frozenset({204, 205, 304})
 """Statuses after which no body comes; bytes sent all the same would be taken for the next answer."""
@@ -81,7 +86,8 @@ class Simulator:
         self._attempts: Counter[str] = Counter()
         self._scripts = Scripts()
         # A timing pass sends the same few bodies over and over.
-        self._remembered_plan = lru_cache(_PLANS_KEPT)(self._plan)
+        self._small_plan = lru_cache(_PLANS_KEPT)(self._plan)
+        self._large_plan = lru_cache(_LARGE_PLANS_KEPT)(self._plan)
 
     def answer(self, dialect: Dialect, body: bytes, call: CallId | None, endpoint: Endpoint = CHAT) -> Answer:
         """Answer a request.
@@ -98,9 +104,7 @@ class Simulator:
         place = self._scripts.take(known, call)
         entry = self._entry(sample, place)
         digest = self._digest(call, sample)
-        plan = (self._remembered_plan if len(body) <= _LARGEST_PLANNED_BODY_BYTES else self._plan)(
-            endpoint, dialect, body, sample, place
-        )
+        plan = self._planner(len(body))(endpoint, dialect, body, sample, place)
         wire = WIRES[dialect]
         if entry.status in _BODILESS:
             waits_ns: tuple[int, ...] = (round(entry.delay_ms * _NS_PER_MS),)
@@ -118,6 +122,11 @@ class Simulator:
         text = plan.body.fill(digest)
         headers = [_JSON, *wire.headers(digest, sum(waits_ns) // _NS_PER_MS, limits=True), _length(text)]
         return Answer(entry.status, with_headers(headers, entry), text, None, waits_ns, entry.cut_after)
+
+    def _planner(self, size_bytes: int) -> Callable[..., _Plan]:
+        if size_bytes <= _LARGE_BODY_BYTES:
+            return self._small_plan
+        return self._large_plan if size_bytes <= _LARGEST_PLANNED_BODY_BYTES else self._plan
 
     def _entry(self, sample: str, place: int) -> ScriptedAnswer:
         return UNSCRIPTED if place < 0 else self._samples[sample].script[place]

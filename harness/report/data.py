@@ -48,6 +48,7 @@ def _cell(result: CellResult) -> dict[str, Any]:
         "completeness": None if result.completeness is None else _completeness(result.completeness),
         "losses": [loss.model_dump(mode="json", exclude={"schema_version"}) for loss in result.losses],
         "overhead": overhead,
+        "loads": [load.model_dump(mode="json") for load in result.loads],
     }
 
 
@@ -59,7 +60,8 @@ def cells_json(sweep: SweepResult) -> str:
     by the way in which a process ended, and ``overhead`` (estimates with intervals and per-fork
     values, ratios, counts, verdict, steadiness, drift, disturbance). ``floors`` are the A/A noise
     floors by provider and quantity, ``corrections`` the verdicts as comparisons of one sweep by cell
-    id. Judgements, answers and latencies stay in the cell's records. What was not measured is null.
+    id. ``loads`` have the same for each further load. Judgements, answers and latencies stay in the
+    cell's records. What was not measured is null.
     """
     document = {
         "schema_version": CELLS_SCHEMA_VERSION,

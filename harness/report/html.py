@@ -11,6 +11,9 @@ from markupsafe import Markup, escape
 from harness.report.defects import STATUSES, known_defects
 from harness.report.findings import KINDS, TRACE, findings
 from harness.report.format import ABSENT, count, duration, listed, number, quantity, utc
+from harness.report.loads import COLUMNS as LOAD_COLUMNS
+from harness.report.loads import MEANINGS as LOAD_MEANINGS
+from harness.report.loads import load_results
 from harness.report.losses import loss_table, not_run
 from harness.report.matrix import LEVELS, by_scenario, matrix, recall_by_level
 from harness.report.quantities import COLUMNS, why_no_overhead
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from harness.report.findings import Finding
+    from harness.report.load_figures import LoadFigure
     from harness.report.view import CellView, SweepView
     from harness.results import OverheadResult, SweepResult
 
@@ -95,6 +99,21 @@ def _steps(sweep: SweepResult) -> dict[str, Any]:
     ]
     levels = max((table.levels for table in tables), key=len, default=())
     return {"step_figures": drawn, "step_levels": levels, "step_meanings": MEANINGS}
+
+
+def _load_panels(view: SweepView) -> list[tuple[str, list[tuple[CellView, int]], list[LoadFigure]]]:
+    """For each setting its words, its cells with their colours, and the figures of their loads."""
+    if not any(cell.result.loads for cell in view.cells):
+        return []
+    from harness.report.load_figures import colour_index, load_figures  # noqa: PLC0415 - as above
+
+    panels = []
+    for index, setting in enumerate(view.settings):
+        members = [view.cells[number - 1] for number in setting.numbers]
+        members = [cell for cell in members if cell.result.loads]
+        if drawn := load_figures(members, f"load{index}"):
+            panels.append((setting.words, [(cell, colour_index(cell)) for cell in members], drawn))
+    return panels
 
 
 def _runs(cells: tuple[CellView, ...]) -> list[list[CellView]]:
@@ -280,6 +299,10 @@ def html_report(sweep: SweepResult) -> str:
         "defects": [(status, [one for one in defects if one.status == status]) for status in STATUSES],
         "findings": _by_kind(view),
         "levels": LEVELS,
+        "load_columns": LOAD_COLUMNS,
+        "load_meanings": LOAD_MEANINGS,
+        "load_panels": _load_panels(view),
+        "loads": load_results(view),
         "losses": loss_table(view),
         "not_run": not_run(view),
         "recall_by_level": recall_by_level(view),

@@ -9,6 +9,8 @@ from harness.report.defects import known_defects
 from harness.report.findings import KINDS, findings
 from harness.report.format import clip, count, duration, number, quantity, utc
 from harness.report.headlines import headlines
+from harness.report.loads import COLUMNS as LOAD_COLUMNS
+from harness.report.loads import load_results
 from harness.report.losses import loss_table, not_run
 from harness.report.matrix import LEVELS, by_scenario, recall_by_level
 from harness.report.quantities import COLUMNS
@@ -138,6 +140,29 @@ def _loss_lines(view: SweepView) -> list[str]:
         for ending, entries in losses.rows
     )
     return _table(("How the process ended", *(escape(cell.name) for cell in losses.cells)), rows)
+
+
+def _load_lines(view: SweepView) -> list[str]:
+    loads = load_results(view)
+    lines = []
+    if loads.rows:
+        rows = (
+            [row.load, escape(row.cell.name), row.verdict, *(row.shown[key].text for key in LOAD_COLUMNS)]
+            for row in loads.rows
+        )
+        lines += [*_table(("Load", "Cell", "Verdict", *LOAD_COLUMNS.values()), rows), ""]
+    lines += [f"**{escape(cell.name)}**, saturation: {_escape_sentence(text)}\n" for cell, text in loads.sentences]
+    if loads.saturation:
+        steps = (
+            [escape(row.cell.name), row.offered, row.achieved, row.untraced, row.share, row.counted, row.forks]
+            for row in loads.saturation
+        )
+        headings = ("Cell", "Offered /s", "Achieved /s", "Untraced /s", "Lost [95%]", "Traces lost", "Forks")
+        lines += [*_table(headings, steps), ""]
+    for gap in loads.missing:
+        what = f"{', '.join(gap.loads)} ({cell_numbers(gap.numbers)})" if gap.loads else cell_numbers(gap.numbers)
+        lines.append(f"- {escape(what)}: {_escape_sentence(gap.reason)}")
+    return lines or ["No cell was timed."]
 
 
 def _level_lines(view: SweepView) -> list[str]:
@@ -276,6 +301,7 @@ def markdown_report(sweep: SweepResult) -> str:
     lines += ["## Traces lost when a process ends", "", *_loss_lines(view), ""]
     lines += ["## What was not found out", "", *_absence_lines(view), "", *_not_run_lines(view)]
     lines += _level_lines(view) + _scenario_lines(view)
+    lines += ["## Under load", "", *_load_lines(view), ""]
     precision = ("#", "Cell", "Forks", "Calls a fork", "Flagged", "Failed", "Smallest effect", "Load /s", "Drain /s")
     lines += ["## How precise the timing is", "", *_table(precision, _precision_rows(view)), ""]
     lines += _step_lines(sweep)

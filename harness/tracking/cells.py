@@ -11,6 +11,14 @@ if TYPE_CHECKING:
 _VERSION_TAG = "version.{}"
 
 MIN_FORKS = 4
+WITH_BOUNDS = {
+    "p50_ms": "p50_ci_{}_ms",
+    "per_chunk_us": "per_chunk_ci_{}_us",
+    "highest_without_loss_per_s": "highest_without_loss_ci_{}_per_s",
+    "loss_begins_per_s": "loss_begins_ci_{}_per_s",
+}
+"""Estimates under a load whose interval is logged, too, and under which name."""
+LOAD_LATENCIES = ("p50_ms", "p95_ms", "first_chunk_p50_ms", "per_chunk_us", "throughput_per_s", "throughput_ratio")
 LATENCIES = ("p50_ms", "p95_ms", "p99_ms", "first_chunk_p50_ms")
 
 
@@ -89,6 +97,7 @@ def cell_metrics(result: CellResult) -> dict[str, float]:
                 "overhead.p50_ci_low_ms": p50.low,
                 "overhead.p50_ci_high_ms": p50.high,
             }
+    found |= _loads(result)
     return {name: float(value) for name, value in found.items() if value is not None}
 
 
@@ -97,6 +106,31 @@ def stage_metrics(cell: CellRecord) -> dict[str, float]:
     found = {f"stages.{name}_s": spent_s for name, spent_s in cell.stages_s.items()}
     if cell.not_measuring_share is not None:
         found["stages.not_measuring_share"] = cell.not_measuring_share
+    return found
+
+
+def _loads(result: CellResult) -> dict[str, float | None]:
+    """What tracing costs under each load: ``load.threads_8.p50_ms`` and so on (a name may hold no colon)."""
+    found: dict[str, float | None] = {}
+    for load in result.loads:
+        place = f"load.{load.load.replace(':', '_')}"
+        found[f"{place}.traces_lost"] = load.traces_lost
+        hidden = load.verdict == "not judged" and load.forks >= MIN_FORKS
+        for name, estimate in load.estimates.items():
+            if hidden and name in LOAD_LATENCIES:
+                continue
+            found[f"{place}.{name}"] = estimate.value
+            if estimate.baseline is not None:
+                found[f"{place}.baseline.{name}"] = estimate.baseline
+            if (bounded := WITH_BOUNDS.get(name)) is not None:
+                found |= {
+                    f"{place}.{bounded.format('low')}": estimate.low,
+                    f"{place}.{bounded.format('high')}": estimate.high,
+                }
+        for step in load.steps:
+            offered = "back_to_back" if step.offered_per_s is None else f"{step.offered_per_s:g}_per_s"
+            found[f"{place}.{offered}.lost_share"] = step.lost_share.value
+            found[f"{place}.{offered}.achieved_per_s"] = step.achieved_per_s.value
     return found
 
 
