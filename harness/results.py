@@ -265,6 +265,9 @@ class Disturbance(Record):
         limit_cores: Cores' worth of CPU, stolen time included, beyond which a block is flagged.
         others_cores: Over all watched blocks, as in ``ForkDisturbance``; ``None`` if none was watched.
         stolen_cores: Likewise.
+        lowest_mhz: Mean clock of the cores in the block in which it was lowest; ``None`` where the kernel
+            does not say it.
+        highest_mhz: In the one in which it was highest.
         forks: Fork by fork.
         without: Added p50 without the flagged blocks and their partners in the other arm; ``None`` if
             none was flagged or what is left does not support it.
@@ -279,6 +282,8 @@ class Disturbance(Record):
     limit_cores: float
     others_cores: float | None = None
     stolen_cores: float | None = None
+    lowest_mhz: float | None = None
+    highest_mhz: float | None = None
     forks: tuple[ForkDisturbance, ...] = ()
     without: Estimate | None = None
     without_verdict: VerdictName | None = None

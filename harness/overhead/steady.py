@@ -160,7 +160,7 @@ def _warmup_sentence(calls: int, settled: dict[str, int | None]) -> str:
     parts = [
         f"the {arm} arm did not become level in the first half"
         if after is None
-        else f"the {arm} arm was level after {after}"
+        else f"the {arm} arm was level {f'after {after}' if after else 'from the first on'}"
         for arm, after in settled.items()
     ]
     return f"of {calls} warm-up calls {' and '.join(parts)}"
