@@ -92,6 +92,12 @@ def test_a_quantity_without_a_floor_says_why(sweep: SweepResult) -> None:
     assert floor.reason == "The A/A cell of openai has no interval of stored_bytes_per_trace."
 
 
+def test_an_unjudged_floor_is_none(sweep: SweepResult) -> None:
+    """An A/A cell that could not be judged, because calls failed in one arm for instance, gives no floor."""
+    rows = cost_rows(sweep_view(with_overhead(sweep, 1, verdict="not judged")).cells[1])
+    assert {row.floor.reason for row in rows} == {"The A/A cell of openai was not judged."}
+
+
 def test_floors_of_the_sweep_count_where_its_cells_are_not_there(sweep: SweepResult) -> None:
     """A sweep whose A/A cell is elsewhere brings the floors of all quantities with it."""
     alone = sweep.model_copy(update={"cells": sweep.cells[1:2], "floors": {"openai": {"cpu_ms_per_call": 0.75}}})
