@@ -203,8 +203,8 @@ class SteadyState(Record):
     """Whether what was measured holds from the first measured call to the last.
 
     Attributes:
-        steady: Whether added p50 stayed the same, as far as the forks can tell; ``None`` if they
-            are too few.
+        steady: ``True`` if the change of added p50 is known to lie within the margin, ``False`` if it
+            is known not to be zero and may leave the margin; ``None`` where the forks do not say.
         changes: ``added_p50_ms``, ``strategy_p50_ms``, ``baseline_p50_ms``: each fork's median over
             the second half of its analysed calls minus that over the first.
         later: Added p50 over the second halves alone.
