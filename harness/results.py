@@ -203,8 +203,8 @@ class SteadyState(Record):
     """Whether what was measured holds from the first measured call to the last.
 
     Attributes:
-        steady: Whether added p50 stayed the same, as far as the forks can tell; ``None`` if they
-            are too few.
+        steady: ``True`` if the change of added p50 is known to lie within the margin, ``False`` if it
+            is known not to be zero and may leave the margin; ``None`` where the forks do not say.
         changes: ``added_p50_ms``, ``strategy_p50_ms``, ``baseline_p50_ms``: each fork's median over
             the second half of its analysed calls minus that over the first.
         later: Added p50 over the second halves alone.
@@ -265,6 +265,9 @@ class Disturbance(Record):
         limit_cores: Cores' worth of CPU, stolen time included, beyond which a block is flagged.
         others_cores: Over all watched blocks, as in ``ForkDisturbance``; ``None`` if none was watched.
         stolen_cores: Likewise.
+        lowest_mhz: Mean clock of the cores in the block in which it was lowest; ``None`` where the kernel
+            does not say it.
+        highest_mhz: In the one in which it was highest.
         forks: Fork by fork.
         without: Added p50 without the flagged blocks and their partners in the other arm; ``None`` if
             none was flagged or what is left does not support it.
@@ -279,6 +282,8 @@ class Disturbance(Record):
     limit_cores: float
     others_cores: float | None = None
     stolen_cores: float | None = None
+    lowest_mhz: float | None = None
+    highest_mhz: float | None = None
     forks: tuple[ForkDisturbance, ...] = ()
     without: Estimate | None = None
     without_verdict: VerdictName | None = None

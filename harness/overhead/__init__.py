@@ -74,7 +74,9 @@ def analyse(records: CellRecords, measure: MeasureConfig) -> OverheadResult:
     unsteady = None if plain is None else why_unsteady(steady, plain, margin_ms)
     objected = objections(forks, load, drain, measure)
     ruling = rule(p50, margin_ms, objected, is_floor=is_floor, unsteady=unsteady)
-    disturbed = disturbance(records, forks, ruling.verdict, margin_ms, level)
+    # What the interval says by itself is held against what it says without the disturbed blocks.
+    by_interval = "not judged" if plain is None or ruling.verdict == "not judged" else plain
+    disturbed = disturbance(records, forks, by_interval, margin_ms, level)
     p = p_values(p50, margin_ms, level)
     return OverheadResult(
         forks=len(forks),
@@ -96,7 +98,7 @@ def analyse(records: CellRecords, measure: MeasureConfig) -> OverheadResult:
         steady=steady,
         drift=drift(forks),
         disturbance=disturbed,
-        warnings=tuple(_warnings(steady, disturbed, ruling.verdict)),
+        warnings=tuple(_warnings(steady, disturbed, by_interval)),
     )
 
 

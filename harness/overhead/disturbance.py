@@ -66,6 +66,7 @@ def disturbance(
         if without is None or without.low is None or without.high is None
         else verdict_of(without.low, without.high, margin_ms)
     )
+    clocks_mhz = [one.sample.frequency_mhz for one in watched if one.sample.frequency_mhz is not None]
     found = Disturbance(
         load_1min=load_1min,
         blocks=len(measured),
@@ -74,6 +75,8 @@ def disturbance(
         limit_cores=LIMIT_CORES,
         others_cores=_cores(watched, "others") if watched else None,
         stolen_cores=_cores(watched, "stolen") if watched else None,
+        lowest_mhz=min(clocks_mhz, default=None),
+        highest_mhz=max(clocks_mhz, default=None),
         forks=tuple(_fork(fork.number, [one for one in watched if one.block.fork == fork.number]) for fork in forks)
         if watched
         else (),
@@ -149,6 +152,8 @@ def _sentence(found: Disturbance, verdict: VerdictName) -> str:
         f"while it was measured others took {found.others_cores:.3f} cores, "
         f"the hypervisor {found.stolen_cores:.3f}; {load}"
     )
+    if found.lowest_mhz is not None and found.highest_mhz is not None:
+        seen += f"; clock {found.lowest_mhz:.0f} to {found.highest_mhz:.0f} MHz"
     if found.watched_blocks < found.blocks:
         seen += f"; {found.watched_blocks} of {found.blocks} blocks were watched"
     if not found.flagged_blocks:

@@ -81,7 +81,7 @@ def _sentence(changes: dict[str, Estimate]) -> str:
         if change.value is None or change.low is None or change.high is None:
             parts.append(f"drift of {_WHAT[name]} not known: {change.reason}")
             continue
-        seen = "no drift seen" if change.low <= 0 <= change.high else "drifted"
+        seen = f"no drift of {_WHAT[name]} seen" if change.low <= 0 <= change.high else f"{_WHAT[name]} drifted"
         span = span_ms(change.value, change.low, change.high, sign=True)
-        parts.append(f"{_WHAT[name]} {seen}: {span} from the first fork to the last")
+        parts.append(f"{seen}: {span} from the first fork to the last")
     return "; ".join(parts)

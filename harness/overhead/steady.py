@@ -5,6 +5,8 @@ Two questions are asked of each cell.
 - Do the measured calls hold a level? In each fork the median of the second half of an arm's analysed
   calls minus that of the first is one value, and its mean over forks has an interval like every other
   estimate. What counts is the change of added p50: a change that both arms share is the machine's.
+  It is judged as a cost is: within the margin it is steady, beyond it and not zero it is not steady,
+  and an interval that includes zero and leaves the margin does not say.
 - How long was the warm-up? The burst's calls, each the median over forks, are cut where the rest is
   known best: White, "An effective truncation heuristic for bias reduction in simulation output",
   Simulation 69 (1997), the marginal standard error rule. A cut beyond the middle of the burst
@@ -24,16 +26,17 @@ import numpy as np
 from harness.overhead.intervals import FIXED_LEVEL, mean, t_interval
 from harness.overhead.ledger import CLOCK_STEP_MS, NS_PER_MS, QUANTILES
 from harness.overhead.verdicts import span_ms, verdict_of
-from harness.results import Estimate, SteadyState
+from harness.results import Estimate, SteadyState, VerdictName
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from harness.overhead.samples import Fork, IntArray
-    from harness.results import VerdictName
 
 HALF_CALLS = QUANTILES["p50_ms"][1]
 """Analysed calls that each half of a fork needs for a median."""
+
+_STEADY: dict[VerdictName, bool | None] = {"equivalent": True, "slower": False, "faster": False, "inconclusive": None}
 
 MIN_WARMUP_CALLS = 10
 """Under so many warm-up calls nothing is said about when they became level."""
@@ -44,7 +47,7 @@ def steady_state(forks: Sequence[Fork], margin_ms: float, level: float) -> Stead
 
     Args:
         forks: The complete forks.
-        margin_ms: The equivalence margin, for the verdict of the later half.
+        margin_ms: The equivalence margin, for the change and for the verdict of the later half.
         level: Level of the t quantile of the cell's verdict.
     """
     warmup_calls = min((side.warmup_ns.size for fork in forks for side in (fork.strategy, fork.baseline)), default=0)
@@ -75,7 +78,7 @@ def steady_state(forks: Sequence[Fork], margin_ms: float, level: float) -> Stead
     estimates = {name: estimate_of(name, values, level=FIXED_LEVEL) for name, values in changes.items()}
     later = estimate_of("p50_ms", [a[1] - b[1] for a, b in zip(ours, theirs, strict=True)], level=level)
     added = estimates["added_p50_ms"]
-    steady = None if added.low is None or added.high is None else added.low <= 0 <= added.high
+    steady = None if added.low is None or added.high is None else _STEADY[verdict_of(added.low, added.high, margin_ms)]
     return SteadyState(
         steady=steady,
         changes=estimates,
@@ -83,7 +86,7 @@ def steady_state(forks: Sequence[Fork], margin_ms: float, level: float) -> Stead
         later_verdict=None if later.low is None or later.high is None else verdict_of(later.low, later.high, margin_ms),
         warmup_calls=warmup_calls,
         settled_after=settled,
-        sentence=f"{_measured_sentence(added, steady)}; {warmup}",
+        sentence=f"{_measured_sentence(added, steady, margin_ms)}; {warmup}",
     )
 
 
@@ -148,10 +151,12 @@ def _change(added: Estimate) -> str:
     )
 
 
-def _measured_sentence(added: Estimate, steady: bool | None) -> str:
-    if steady is None:
+def _measured_sentence(added: Estimate, steady: bool | None, margin_ms: float) -> str:
+    if steady is not None:
+        return f"{f'steady within {margin_ms:g} ms' if steady else 'not steady'}: {_change(added)}"
+    if added.low is None:
         return f"not known whether it was steady: {added.reason}"
-    return f"{'steady' if steady else 'not steady'}: {_change(added)}"
+    return f"no change seen, though one beyond the margin of {margin_ms:g} ms could be there: {_change(added)}"
 
 
 def _warmup_sentence(calls: int, settled: dict[str, int | None]) -> str:
@@ -160,7 +165,7 @@ def _warmup_sentence(calls: int, settled: dict[str, int | None]) -> str:
     parts = [
         f"the {arm} arm did not become level in the first half"
         if after is None
-        else f"the {arm} arm was level after {after}"
+        else f"the {arm} arm was level {f'after {after}' if after else 'from the first on'}"
         for arm, after in settled.items()
     ]
     return f"of {calls} warm-up calls {' and '.join(parts)}"

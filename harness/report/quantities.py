@@ -170,7 +170,7 @@ def floor_of_provider(
     """The floor of one quantity for the cell's provider in its own setting, or why there is none.
 
     The larger absolute bound of the A/A cell's interval; a floor that was measured in another
-    setting is refused.
+    setting, or in a cell that could not be judged, is refused.
     """
     provider = provider_label(result)
     floor_cells = [peer for peer in peers if peer.overhead is not None and peer.overhead.is_floor]
@@ -178,6 +178,7 @@ def floor_of_provider(
         max(abs(estimate.low), abs(estimate.high))
         for peer in floor_cells
         if peer.overhead is not None
+        and peer.overhead.verdict != "not judged"
         and (estimate := peer.overhead.estimates.get(name)) is not None
         and estimate.low is not None
         and estimate.high is not None
@@ -185,7 +186,7 @@ def floor_of_provider(
     if bounds:
         return max(bounds), None
     if floor_cells:
-        return None, f"The A/A cell of {provider} has no interval{'' if name == 'p50_ms' else f' of {name}'}."
+        return None, _no_floor(provider, floor_cells, name)
     if any(provider_label(other) == provider and other.cell.tracing == "none" for other in sweep.cells):
         untraced = [peer for peer in peers if peer.cell.tracing == "none"]
         if untraced:
@@ -195,6 +196,12 @@ def floor_of_provider(
     if told is not None:
         return told, None
     return None, f"The sweep has no tracing=none cell of {provider}."
+
+
+def _no_floor(provider: str, floor_cells: list[CellResult], name: str) -> str:
+    if any(cell.overhead is not None and cell.overhead.verdict == "not judged" for cell in floor_cells):
+        return f"The A/A cell of {provider} was not judged."
+    return f"The A/A cell of {provider} has no interval{'' if name == 'p50_ms' else f' of {name}'}."
 
 
 def _transparency(result: CellResult) -> Shown:

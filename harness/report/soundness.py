@@ -126,7 +126,8 @@ def doubts(cell: CellView) -> Iterator[str]:
     if steady is not None and steady.steady is False:
         yield "not steady from its first calls to its last"
     if machine is not None and machine.sentence in overhead.warnings:
-        yield "hangs on blocks in which others used the machine"
+        hangs = "may hang" if machine.without_verdict is None else "hangs"
+        yield f"{hangs} on blocks in which others used the machine"
 
 
 def comparisons_sentence(view: SweepView) -> str:

@@ -96,6 +96,9 @@ def cell_metrics(result: CellResult) -> dict[str, float]:
                 "baseline.p50_ms": p50.baseline,
                 "overhead.p50_ci_low_ms": p50.low,
                 "overhead.p50_ci_high_ms": p50.high,
+                "overhead.p50_ratio": p50.ratio,
+                "overhead.p50_ratio_ci_low": p50.ratio_low,
+                "overhead.p50_ratio_ci_high": p50.ratio_high,
             }
     found |= _loads(result)
     return {name: float(value) for name, value in found.items() if value is not None}

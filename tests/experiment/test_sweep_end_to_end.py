@@ -567,6 +567,10 @@ def test_forks_are_added_until_the_budget_ends(tmp_path: Path) -> None:
     assert metrics["overhead.p50_ci_low_ms"] <= metrics["overhead.p50_ms"] <= metrics["overhead.p50_ci_high_ms"]
     bounds = (metrics["overhead.p50_ci_low_ms"], metrics["overhead.p50_ci_high_ms"])
     assert metrics["floor.p50_ms"] == pytest.approx(max(abs(bound) for bound in bounds))
+    assert (
+        metrics["overhead.p50_ratio_ci_low"] <= metrics["overhead.p50_ratio"] <= metrics["overhead.p50_ratio_ci_high"]
+    )
+    assert metrics["floor.cpu_ms_per_call"] > 0
     assert "overhead.p95_ms" not in metrics
 
 

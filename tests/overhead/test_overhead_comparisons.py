@@ -182,6 +182,25 @@ def test_a_sweep_errs_in_five_percent_not_in_a_quarter() -> None:
     assert found[:, 2].mean() > 0.2
 
 
+def test_runs_that_stop_by_precision_keep_their_p_values() -> None:
+    """Of 4,000 runs without a difference that stop when narrow enough, p is small as often as it should at most."""
+    rng = np.random.default_rng(19)
+    found = []
+    for row in rng.normal(0, 0.056, (4000, 12)).tolist():
+        for forks in range(4, 13):
+            p50 = estimate(row[:forks], STOPPED_LEVEL)
+            assert p50.low is not None
+            assert p50.high is not None
+            if p50.high - p50.low <= 0.07 or forks == 12:
+                break
+        pair = p_values(p50, MARGIN_MS, STOPPED_LEVEL)
+        assert pair is not None
+        found.append(pair.no_difference)
+    for alpha in (0.05, 0.01):
+        wrong = sum(p < alpha for p in found)
+        assert stats.binomtest(wrong, len(found)).proportion_ci(0.99, method="exact").low <= alpha
+
+
 def test_equivalence_errs_as_documented() -> None:
     """A cell that lies on the margin is called equivalent in about 2.5% of runs: half of what a 90% interval allows."""
     rng = np.random.default_rng(18)

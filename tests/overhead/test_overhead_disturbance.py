@@ -133,6 +133,35 @@ def test_blocks_that_were_not_watched_are_counted(make_records: MakeRecords) -> 
     assert "30 of 40 blocks were watched" in found.sentence
 
 
+def test_a_withdrawn_verdict_is_not_held_against_its_blocks(make_records: MakeRecords) -> None:
+    """A cell that was not steady is inconclusive for that; its blocks are asked what its interval says."""
+
+    def latency_ns(fork: int, arm: Arm, repetition: int) -> int:
+        late = repetition >= 5 + 22
+        own_us = SPREAD_US[fork] * (1 + late) + (20 if late else 1400)
+        return 1_500_000 + (1000 * own_us if arm == "strategy" else 0)
+
+    records = make_records(latency_ns, blocks=4, calls_per_block=11)
+    samples = tuple(sample_of(block, others=0.5 * (block.block == 4)) for block in records.blocks)
+    result = analyse(records._replace(machine=samples), MeasureConfig())
+    assert result.verdict == "inconclusive"
+    assert of(result).flagged_blocks == 8
+    assert "without those blocks the verdict is the same (added p50 +1.40" in of(result).sentence
+    assert of(result).sentence not in result.warnings
+
+
+def test_the_clock_is_told_where_it_is_known(make_records: MakeRecords) -> None:
+    """The lowest and the highest clock of all blocks stand in the result and in the sentence."""
+    records = records_of(make_records, 20, lambda _block: {})
+    clocked = tuple(
+        one.model_copy(update={"frequency_mhz": 2400.0 + one.position}) if one.position % 2 else one
+        for one in records.machine
+    )
+    found = of(analyse(records._replace(machine=clocked), MeasureConfig()))
+    assert (found.lowest_mhz, found.highest_mhz) == (2403.0, 2411.0)
+    assert "clock 2403 to 2411 MHz" in found.sentence
+
+
 def test_without_a_verdict_none_can_change(make_records: MakeRecords) -> None:
     """A cell that is not judged is told of its disturbed blocks without a claim about a verdict."""
     records = records_of(make_records, 20, is_late, forks=3)

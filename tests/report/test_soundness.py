@@ -42,7 +42,13 @@ def with_overhead(sweep: SweepResult, number: int, **update: Any) -> SweepResult
 def disturbed() -> Disturbance:
     """A machine that others used."""
     return Disturbance(
-        load_1min=0.5, blocks=8, watched_blocks=8, flagged_blocks=2, limit_cores=0.1, sentence="disturbed: in 2 of 8"
+        load_1min=0.5,
+        blocks=8,
+        watched_blocks=8,
+        flagged_blocks=2,
+        limit_cores=0.1,
+        without_verdict="equivalent",
+        sentence="disturbed: in 2 of 8",
     )
 
 
@@ -86,6 +92,12 @@ def test_a_quantity_without_a_floor_says_why(sweep: SweepResult) -> None:
     assert floor.reason == "The A/A cell of openai has no interval of stored_bytes_per_trace."
 
 
+def test_an_unjudged_floor_is_none(sweep: SweepResult) -> None:
+    """An A/A cell that could not be judged, because calls failed in one arm for instance, gives no floor."""
+    rows = cost_rows(sweep_view(with_overhead(sweep, 1, verdict="not judged")).cells[1])
+    assert {row.floor.reason for row in rows} == {"The A/A cell of openai was not judged."}
+
+
 def test_floors_of_the_sweep_count_where_its_cells_are_not_there(sweep: SweepResult) -> None:
     """A sweep whose A/A cell is elsewhere brings the floors of all quantities with it."""
     alone = sweep.model_copy(update={"cells": sweep.cells[1:2], "floors": {"openai": {"cpu_ms_per_call": 0.75}}})
@@ -101,6 +113,13 @@ def test_doubts_stand_in_the_verdicts_sentence(doubtful: SweepResult) -> None:
         "(slower by itself, inconclusive as one of 5 comparisons; not steady from its first calls to its last; "
         "hangs on blocks in which others used the machine)" in sentence
     )
+
+
+def test_a_verdict_that_cannot_be_made_again_may_hang_on_the_blocks(doubtful: SweepResult) -> None:
+    """Where too little is left without the disturbed blocks, the doubt is told as a doubt."""
+    untold = disturbed().model_copy(update={"without_verdict": None})
+    found = list(doubts(sweep_view(with_overhead(doubtful, 2, disturbance=untold)).cells[1]))
+    assert found[-1] == "may hang on blocks in which others used the machine"
 
 
 def test_a_cell_without_doubts_is_told_plainly(doubtful: SweepResult) -> None:
