@@ -225,7 +225,7 @@ def _sentence(verdict: str, what: str, total: Estimate, whole: CostStep, differe
         return f"whether the steps of {what} sum to the whole cannot be said: {difference.reason}"
     sum_and_whole = f"the steps of {what} sum to {_span(total)}, and end to end it is {_span(whole.estimate)}"
     words = "they agree within their intervals" if verdict == "agree" else "they disagree"
-    return f"{sum_and_whole}: {words} (the sum is {_span(difference)} above the whole)"
+    return f"{sum_and_whole}: {words} (sum minus whole: {_span(difference)})"
 
 
 def _span(estimate: Estimate) -> str:

@@ -75,7 +75,7 @@ def _verdict_lines(view: SweepView) -> list[str]:
 
 def _escape_sentence(text: str) -> str:
     """Like ``escape``, but an interval keeps its brackets: ``[3.8, 4.6]`` is no markup."""
-    return re.sub(r"\\\[([−\d., \N{NO-BREAK SPACE}]+)\\\]", r"[\1]", escape(text))  # noqa: RUF001 - our minus
+    return re.sub(r"\\\[([−\-\d., \N{NO-BREAK SPACE}]+)\\\]", r"[\1]", escape(text))  # noqa: RUF001 - our minus
 
 
 def _absence_lines(view: SweepView) -> list[str]:
@@ -189,7 +189,7 @@ def _step_lines(sweep: SweepResult) -> list[str]:
     for table in step_tables(sweep):
         headings = ("Traces go", *map(escape, table.levels), "Sum of the steps", "End to end", "Difference", "They")
         rows = ([row.way, *row.steps, row.total, row.whole, row.difference, row.verdict] for row in table.rows)
-        lines += [f"### {escape(table.label)}: {table.title.lower()}", "", *_table(headings, rows), ""]
+        lines += [f"### {escape(table.label)}: {table.title}", "", *_table(headings, rows), ""]
         lines += [*(f"- {_escape_sentence(sentence)}" for sentence in table.sentences), ""]
     return ["## Where the cost goes", "", *lines] if lines else []
 
