@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 
 PRIME_CALLS = 3
 FORKS_AT_ONCE = 4
-"""How many forks' processes are started together; each pair holds about half a GiB."""
+"""How many forks' processes are started together; each pair holds about half a GiB, with a server beside it
+a third more."""
 
 
 class ArmPlan(NamedTuple):

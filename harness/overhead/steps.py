@@ -31,6 +31,9 @@ QUANTITIES = {"p50_ms": "added p50", "cpu_ms_per_call": "CPU added per call"}
 """What is taken apart: name of the estimate to what it is in words."""
 
 LOWEST, HIGHEST = LEVELS[0], LEVELS[-1]
+SAME_PACE = 1.05
+"""Calls whose paces differ by no more than this factor are paced alike."""
+
 _OF_THE_LEVELS = ("level", "against", "into")
 
 
@@ -131,6 +134,8 @@ def _step_sum(cells: Sequence[CellResult], branch: Branch, quantity: str) -> Ste
     difference = _added([*((1, step) for step in steps), (-1, whole)], quantity, level)
     verdict = _verdict(difference)
     label = _label(cells[0])
+    used = {step.cell_id for step in (*steps, whole)}
+    pace = _pace([cell for cell in cells if cell.cell.cell_id in used])
     return StepSum(
         label=label,
         **branch._asdict(),
@@ -140,7 +145,7 @@ def _step_sum(cells: Sequence[CellResult], branch: Branch, quantity: str) -> Ste
         total=total,
         difference=difference,
         verdict=verdict,
-        sentence=f"{label} {branch}: {_sentence(verdict, QUANTITIES[quantity], total, whole, difference)}",
+        sentence=f"{label} {branch}: {_sentence(verdict, QUANTITIES[quantity], total, whole, difference)}{pace}",
     )
 
 
@@ -198,6 +203,17 @@ def _added(parts: Sequence[tuple[int, CostStep]], quantity: str, level: float) -
     )
 
 
+def _pace(cells: Sequence[CellResult]) -> str:
+    """What has to be said where a slow destination made some of the cells slower than others."""
+    periods_ms = [cell.cell.period_ms for cell in cells if cell.cell.period_ms is not None]
+    if not periods_ms or max(periods_ms) <= SAME_PACE * min(periods_ms):
+        return ""
+    return (
+        f"; their calls started {min(periods_ms):.0f} to {max(periods_ms):.0f} ms apart, and what a call costs may "
+        "depend on that"
+    )
+
+
 def _verdict(difference: Estimate) -> Literal["agree", "disagree", "can't say"]:
     if difference.low is None or difference.high is None:
         return "can't say"
@@ -209,7 +225,7 @@ def _sentence(verdict: str, what: str, total: Estimate, whole: CostStep, differe
         return f"whether the steps of {what} sum to the whole cannot be said: {difference.reason}"
     sum_and_whole = f"the steps of {what} sum to {_span(total)}, and end to end it is {_span(whole.estimate)}"
     words = "they agree within their intervals" if verdict == "agree" else "they disagree"
-    return f"{sum_and_whole}: {words} (the sum is {_span(difference)} above the whole)"
+    return f"{sum_and_whole}: {words} (sum minus whole: {_span(difference)})"
 
 
 def _span(estimate: Estimate) -> str:

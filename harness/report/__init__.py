@@ -31,8 +31,8 @@ __all__ = [
 
 
 def verdict_sentences(sweep: SweepResult) -> list[str]:
-    """The verdict in plain text: one or two sentences for each provider and setting."""
-    return [str(verdict) for verdict in verdicts(sweep_view(sweep))]
+    """The verdict in plain text: one or two sentences for each provider and setting, then whether steps sum up."""
+    return [*(str(verdict) for verdict in verdicts(sweep_view(sweep))), *(one.sentence for one in sweep.steps)]
 
 
 def finding_sentences(sweep: SweepResult) -> list[str]:

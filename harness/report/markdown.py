@@ -217,7 +217,7 @@ def _step_lines(sweep: SweepResult) -> list[str]:
     for table in step_tables(sweep):
         headings = ("Traces go", *map(escape, table.levels), "Sum of the steps", "End to end", "Difference", "They")
         rows = ([row.way, *row.steps, row.total, row.whole, row.difference, row.verdict] for row in table.rows)
-        lines += [f"### {escape(table.label)}: {table.title.lower()}", "", *_table(headings, rows), ""]
+        lines += [f"### {escape(table.label)}: {table.title}", "", *_table(headings, rows), ""]
         lines += [*(f"- {_escape_sentence(sentence)}" for sentence in table.sentences), ""]
     return ["## Where the cost goes", "", *lines] if lines else []
 

@@ -48,7 +48,8 @@ COLUMNS = (
     Column(
         "baseline",
         "Untraced p50",
-        "Median latency of the same calls without tracing, on the same machine at that time.",
+        "Median latency of the same calls without tracing (or at the level that the cell is timed against), "
+        "on the same machine at that time.",
     ),
     Column("share", "Of a 500 ms call", "Added p50 as a share of a call that takes 500 ms."),
     Column("p95", "Added p95 [95%]", "What the strategy adds to the 95th percentile."),

@@ -9,7 +9,7 @@ from harness.report.format import ABSENT, quantity
 if TYPE_CHECKING:
     from harness.results import CostStep, Estimate, StepSum, SweepResult
 
-QUANTITIES = {"p50_ms": "Added latency, median", "cpu_ms_per_call": "Added CPU time per call"}
+QUANTITIES = {"p50_ms": "added latency, median", "cpu_ms_per_call": "added CPU time per call"}
 MEANINGS = {
     "disabled": "installed, then tracing disabled",
     "sampled_out": "every trace sampled out",

@@ -43,7 +43,7 @@ def steps_figure(table: StepTable, name: str, width_px: int = 760) -> Markup | N
             _say(figure, 10, top, way_of(one), color=_INK)
             _say(figure, width_px - 10, top, one.verdict, ha="right")
         _say(figure, width_px - 10, 4, "ms a call", ha="right")
-        return _svg(figure, name, f"{table.title} of {table.label}, step by step", " ".join(table.sentences), tips)
+        return _svg(figure, name, f"{table.label}: {table.title}, step by step", " ".join(table.sentences), tips)
 
 
 def _bounds(one: StepSum) -> list[float]:

@@ -153,7 +153,8 @@ def _changed(cells: list[CellView]) -> list[str]:
 
 
 def _provider_sentence(provider: str, subject: str, cells: list[CellView]) -> VerdictSentence:
-    traced = [cell for cell in cells if cell.traced]
+    # A step from another level is no strategy's cost; it has a section of its own.
+    traced = [cell for cell in cells if cell.traced and cell.result.cell.against == "untraced"]
     untraced = [cell for cell in cells if not cell.traced]
     sentences = _changed(traced)
     if len(traced) > MANY_STRATEGIES:
@@ -166,7 +167,8 @@ def _provider_sentence(provider: str, subject: str, cells: list[CellView]) -> Ve
     elif not traced or any(cell.result.overhead is not None for cell in traced):
         sentences.append("The A/A floor was not found out")
     sentences += [
-        f"The tracing=none cell {cell.ended} ({(cell.reason or '').rstrip('.')})"
+        f"{'The tracing=none cell' if cell.strategy == 'none' else cell.strategy} {cell.ended} "
+        f"({(cell.reason or '').rstrip('.')})"
         for cell in untraced
         if cell.status != "ok"
     ]

@@ -170,3 +170,10 @@ def test_other_conditions_are_not_added(cell: Callable[..., CellResult]) -> None
 def test_a_sweep_without_levels_has_no_steps(cell: Callable[..., CellResult]) -> None:
     """Cells from end to end alone are no sum."""
     assert step_sums([cell(*WHOLE)]) == ()
+
+
+def test_cells_of_another_pace_are_named(cell: Callable[..., CellResult]) -> None:
+    """A destination that slowed its cells down is said beside the verdict."""
+    cells = [cell(*edge, period_ms=120.0 if edge == STEPS[3] else 80.0) for edge in [*STEPS, WHOLE]]
+    assert p50(step_sums(cells)).sentence.endswith("80 to 120 ms apart, and what a call costs may depend on that")
+    assert "apart" not in p50(step_sums([cell(*edge, period_ms=80.0) for edge in [*STEPS, WHOLE]])).sentence

@@ -48,7 +48,7 @@ def test_the_table_has_each_step_and_the_verdict(levels_sweep: SweepResult) -> N
     """A table a quantity, a column a step, and the sum of the steps beside the whole."""
     latency, cpu = step_tables(levels_sweep)
     assert (latency.label, latency.levels) == ("openai / autolog", tuple(LEVELS[1:]))
-    assert cpu.title == "Added CPU time per call"
+    assert cpu.title == "added CPU time per call"
     (row,) = latency.rows
     assert row.way == "into SQLite, in the background"
     assert row.total.startswith("5.1")
