@@ -230,9 +230,9 @@ class MeasureConfig:
     forks: int = 4
     max_forks: int = 4
     blocks: int = 4
-    calls_per_block: int = 11
+    calls_per_block: int = 9
     warmup_calls: int = 30
-    period_ms: float = 80.0
+    period_ms: float = 60.0
     max_load: float = 0.7
     margin_ms: float = 0.5
     margin_relative: float = 0.0

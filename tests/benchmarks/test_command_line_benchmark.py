@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 @pytest.mark.benchmark(group="command line")
 def test_help(benchmark: BenchmarkFixture) -> None:
     """``harness --help`` says its usage; the promise is under a second."""
-    done = benchmark.pedantic(  # type: ignore[no-untyped-call]  # its stubs say nothing
+    done = benchmark.pedantic(  # type: ignore[no-untyped-call]
         subprocess.run,
         args=(python_module("harness", "--help"),),
         kwargs={"env": child_environment(), "capture_output": True, "text": True, "check": True},

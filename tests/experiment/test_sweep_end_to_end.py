@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import time
@@ -144,6 +145,26 @@ def test_params_and_metrics_have_the_names_that_scripts_rely_on(main_sweep: Swee
     assert "version.mlflow" in autolog.tags
     assert "version.openai" in autolog.tags
     assert autolog.tags["machine.cpu_count"] == str(os.cpu_count())
+
+
+def test_where_the_time_went_is_told(main_sweep: Sweep) -> None:
+    """A cell's stages are metrics, stand in its record with the writing itself, and in both reports."""
+    for run in main_sweep.cells:
+        record = main_sweep.records(run).cell
+        assert {"starting", "completeness", "warm_up", "measuring", "counting", "writing"} <= set(record.stages_s)
+        assert run.data.metrics["stages.measuring_s"] == record.stages_s["measuring"] > 0
+        assert run.data.metrics["stages.not_measuring_share"] == record.not_measuring_share
+    assert "### Where the time went" in main_sweep.artifact(main_sweep.parent, "report.md").read_text(encoding="utf-8")
+    html = main_sweep.artifact(main_sweep.parent, "report.html").read_text(encoding="utf-8")
+    assert "Time that was not measuring" in html
+
+
+def test_every_measured_block_has_its_sample_of_the_machine(main_sweep: Sweep) -> None:
+    """What the machine did meanwhile stands in the records of every cell."""
+    for run in main_sweep.cells:
+        records = main_sweep.records(run)
+        measured = {(block.fork, block.position) for block in records.blocks if block.kind == "measured"}
+        assert {(sample.fork, sample.position) for sample in records.machine} == measured
 
 
 def test_one_fork_gives_no_interval(main_sweep: Sweep) -> None:
@@ -563,6 +584,12 @@ def test_forks_are_added_until_the_budget_ends(tmp_path: Path) -> None:
     found = sweep(tmp_path, "tracing=none", "prompts=short", "prompts.limit=4", *budget, *calls)
     assert found.done.returncode == 0, found.done.stderr
     assert {arm.fork for arm in found.records(found.cells[0]).arms} == {0, 1, 2, 3, 4}
+    assert found.records(found.cells[0]).cell.stopped_by == "max_forks"
+    # What is known stands beside the number of the next fork, and once at the end.
+    assert re.search(r"timing, fork 5; added p50 \S+ ms ± \S+, asked ± 1e-06", found.done.stderr)
+    assert re.search(r"added p50 \S+ ms ± \S+, asked ± 1e-06 after 5 forks", found.done.stderr)
+    html = found.artifact(found.parent, "report.html").read_text(encoding="utf-8")
+    assert "stopped by measure.max_forks after 5 forks, half-width" in html
     metrics = found.cells[0].data.metrics
     assert metrics["overhead.p50_ci_low_ms"] <= metrics["overhead.p50_ms"] <= metrics["overhead.p50_ci_high_ms"]
     bounds = (metrics["overhead.p50_ci_low_ms"], metrics["overhead.p50_ci_high_ms"])

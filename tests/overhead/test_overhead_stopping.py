@@ -16,11 +16,9 @@ if TYPE_CHECKING:
     from harness.records import Arm, CellRecords, StoppedBy
 
 
-def p50(
-    value: float | None = 2.0, half: float | None = 0.3, *, forks: int = 9, baseline: float | None = 1.0
-) -> Estimate:
+def p50(value: float | None = 2.0, half: float | None = 0.3, *, forks: int = 9) -> Estimate:
     low, high = (None, None) if value is None or half is None else (value - half, value + half)
-    return Estimate(name="p50_ms", unit="ms", value=value, low=low, high=high, forks=forks, baseline=baseline)
+    return Estimate(name="p50_ms", unit="ms", value=value, low=low, high=high, forks=forks, baseline=1.0)
 
 
 @pytest.mark.parametrize("spread_us", [5, 200])
@@ -72,12 +70,12 @@ def test_the_interval_so_far_is_told_beside_the_asked_one(estimate: Estimate, pr
 @pytest.mark.parametrize(
     ("stopped_by", "forks", "said"),
     [
-        ("budget", 9, "; stopped by budget after 9 forks, half-width 0.3 ms above the asked 0.05 ms"),
-        ("max_forks", 9, "; stopped by measure.max_forks after 9 forks, half-width 0.3 ms above the asked 0.05 ms"),
+        ("budget", 9, "; stopped by budget after 9 forks, half-width 0.3 ms above the asked 0.1 ms"),
+        ("max_forks", 9, "; stopped by measure.max_forks after 9 forks, half-width 0.3 ms above the asked 0.1 ms"),
         (
             "budget",
             5,
-            "; stopped by budget after 5 forks of the 8 asked for, half-width 0.3 ms above the asked 0.05 ms",
+            "; stopped by budget after 5 forks of the 8 asked for, half-width 0.3 ms above the asked 0.1 ms",
         ),
         ("precision", 9, ""),
         ("", 9, ""),
@@ -85,7 +83,7 @@ def test_the_interval_so_far_is_told_beside_the_asked_one(estimate: Estimate, pr
 )
 def test_a_run_that_stopped_short_says_so(stopped_by: StoppedBy, forks: int, said: str) -> None:
     """Budget and number of forks are named with the half-width beside the asked one; a reached precision is not."""
-    assert shortfall(p50(forks=forks), MeasureConfig(forks=8, precision_ms=0.05), stopped_by) == said
+    assert shortfall(p50(forks=forks), MeasureConfig(forks=8, precision_ms=0.1), stopped_by) == said
 
 
 def test_the_verdict_ends_with_what_stopped_it(make_records: Callable[..., CellRecords]) -> None:
