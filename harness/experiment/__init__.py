@@ -108,14 +108,22 @@ def run_cell(config: HarnessConfig, store: Store, progress: Progress) -> CellRes
     return result
 
 
-def record_cell(config: HarnessConfig, store: Store, progress: Progress) -> CellRecords:
+def record_cell(
+    config: HarnessConfig, store: Store, progress: Progress, *, completeness: bool = True
+) -> CellRecords:
     """Run one cell for its records alone; nothing but its traces is written to the store.
+
+    Args:
+        config: The cell.
+        store: Where its traces go.
+        progress: Told what it does.
+        completeness: Whether the completeness pass is run; a calibration of timings does without.
 
     Raises:
         HarnessError: If the cell could not be run to its end.
     """
     cell = _Cell(config, resolve_prompts(config.prompts), store, progress)
-    cell.run()
+    cell.run(completeness=completeness)
     return cell.records()
 
 
@@ -181,7 +189,7 @@ class _Cell:
         named = f"{provider.name}{backend} / {self.config.tracing.name}{' ' + style if style else ''}"
         return f"{named} [{switches}]" if switches else named
 
-    def run(self) -> None:
+    def run(self, *, completeness: bool = True) -> None:
         """All passes, with one gateway for the cell."""
         with WorkFolder() as folder, contextlib.ExitStack() as ending:
             if self.config.measure.timing:
@@ -196,7 +204,10 @@ class _Cell:
             setup = self._setup(gateway)
             if self.config.measure.timing:
                 self._start_timing(setup, folder.path, ending)
-            self._completeness_pass(setup, folder.path)
+            if completeness:
+                self._completeness_pass(setup, folder.path)
+            elif self.timing is not None:
+                self.timing.wait_until_ready()
             if not gateway.alive():
                 # What calls got from a gateway that died says nothing about tracing.
                 self.completeness_done = False
@@ -206,6 +217,8 @@ class _Cell:
             self._loss_pass(setup, folder.path, gateway)
             if self.timing is not None:
                 self.timing.run(self._precise_enough)
+                if not completeness:
+                    self.expects_traces = any(arm.expected_traces for arm in self.timing.arms)
         if self.trouble is not None:
             raise self.trouble
         self._check_attribution()

@@ -256,7 +256,7 @@ class TimingPass:
         last_ns = block.start_ns[-1] + block.latency_ns[-1]
         stored_ns = max(last_ns, drained["last_write_ns"] or 0)
         state.warmup = {"calls": len(order), "total_ns": stored_ns - first_ns, "drain_ns": stored_ns - last_ns}
-        if state.store is not None:
+        if state.store is not None and state.process.ready["expects_traces"]:
             self._keep_below_drain_rate(state)
 
     def _keep_below_drain_rate(self, state: _ArmState) -> None:
