@@ -45,13 +45,14 @@ class LosingTracing(MLflowTracing):
     def install(self, provider: Provider, tracking_uri: str | None, experiment: str | None) -> None:
         """Say where traces go, and have the exporter drop what is to be lost."""
         super().install(provider, tracking_uri, experiment)
-        export = MlflowV3SpanExporter.export
+        exporters: Any = MlflowV3SpanExporter
+        export = exporters.export
         lost = self._lost_traces
 
         def export_others(exporter: Any, spans: Sequence[Any]) -> None:
             export(exporter, [span for span in spans if span.context.trace_id not in lost])
 
-        MlflowV3SpanExporter.export = export_others  # type: ignore[method-assign]
+        exporters.export = export_others
 
     def wrap(self, operation: Operation) -> Callable[..., Any]:
         """The operation, single or streamed, in a span."""

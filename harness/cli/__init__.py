@@ -32,7 +32,7 @@ examples
 
 verbs
   report SWEEP     make a sweep's report anew from its raw records
-  calibrate WHAT   prove the harness on what is known: completeness
+  calibrate WHAT   prove the harness on what is known: completeness, overhead
 
 groups (KEY=OPTION)
 {groups}

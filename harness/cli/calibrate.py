@@ -12,6 +12,7 @@ from rich.text import Text
 from harness.calibration.completeness import REFERENCE, calibrate, seeds_from
 from harness.calibration.page import console_table, markdown, summary
 from harness.calibration.samples import write_samples
+from harness.cli import calibrate_overhead
 from harness.cli.compose import compose_cells
 from harness.cli.console import OUT, make_progress
 from harness.cli.sweep import temporary_files_in
@@ -54,7 +55,9 @@ def main(given: list[str]) -> int:
     completeness.add_argument(
         "--samples", default="default", metavar="SET", help="default, a prompt set's name, or a file of one's own"
     )
-    return _completeness(parser.parse_args(given))
+    calibrate_overhead.add_parser(kinds)
+    arguments = parser.parse_args(given)
+    return calibrate_overhead.run(arguments) if arguments.what == "overhead" else _completeness(arguments)
 
 
 def _completeness(arguments: argparse.Namespace) -> int:

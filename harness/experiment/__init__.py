@@ -108,9 +108,7 @@ def run_cell(config: HarnessConfig, store: Store, progress: Progress) -> CellRes
     return result
 
 
-def record_cell(
-    config: HarnessConfig, store: Store, progress: Progress, *, completeness: bool = True
-) -> CellRecords:
+def record_cell(config: HarnessConfig, store: Store, progress: Progress, *, completeness: bool = True) -> CellRecords:
     """Run one cell for its records alone; nothing but its traces is written to the store.
 
     Args:
