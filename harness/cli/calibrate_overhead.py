@@ -38,7 +38,7 @@ DEFAULTS: dict[str, Any] = {
     "losses": 3,
     "share_forks": 12,
     "forks": 4,
-    "blocks": 10,
+    "blocks": 8,
     "calls": 21,
     "seed": 20240917,
     "state": Path("harness-calibration-overhead"),
