@@ -9,7 +9,7 @@ STORE ?= sqlite:///mlflow.db
 export MLFLOW_DISABLE_TELEMETRY := true
 export LANGSMITH_TRACING := false
 
-.PHONY: run test check ui bench reports calibrate noise calibration lock clean
+.PHONY: run test check ui bench reports calibrate calibrate-overhead noise calibration lock clean
 
 # The environment is made again when the lock changes; hashes are required for every package.
 $(STAMP): requirements.lock pyproject.toml
@@ -44,6 +44,9 @@ reports: $(STAMP)  ## run the default sweep and publish its report in reports/
 
 calibrate: $(STAMP)  ## plant defects in good traces and publish in reports/ which were found, some minutes
 	$(BIN)/harness calibrate completeness --output reports/calibration
+
+calibrate-overhead: $(STAMP)  ## plant delays and losses and publish in reports/ what was found, about half an hour
+	$(BIN)/harness calibrate overhead --output reports/calibration
 
 noise: $(STAMP)  ## find what lowers the noise between forks and publish it in reports/, a quarter of an hour, quiet
 	$(BIN)/harness calibrate noise --output reports/noise

@@ -305,6 +305,7 @@ class Block(Record):
         first_chunk_ns: From before the call to a stream's first chunk; ``None`` for a single answer.
         errors: Exception type and message of a failed call, else ``None``.
         cpu_ns: CPU time of all threads of the arm's process over the block.
+        planted_ns: In a calibration, the delay that the strategy itself added to each call; else empty.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -320,6 +321,7 @@ class Block(Record):
     first_chunk_ns: tuple[int | None, ...]
     errors: tuple[str | None, ...]
     cpu_ns: int
+    planted_ns: tuple[int, ...] = ()
 
 
 class ArmRun(Record):

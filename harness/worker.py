@@ -32,7 +32,7 @@ from harness.processes import allowed_cpus, die_with_parent
 from harness.prompts import Sample
 from harness.providers.callid import CALL_ID
 from harness.records import Arm, Block, Call, CallId, NotApplicable, Pass, Record
-from harness.targets import load_target
+from harness.targets import load_function, load_target
 from harness.tracing.levels import EXPORTED, apply_level
 from harness.tracing.switches import apply_switches
 
@@ -217,6 +217,7 @@ class Worker:
             sample, request = self.requests[index % len(self.requests)]
             self.call(sample, request, self.call_id(index, sample))
         self.strategy.drain()
+        self._planted_ns()
 
     def block(self, command: dict[str, Any]) -> dict[str, Any]:
         """Run one block: ``order`` lists indexes of samples, ``period_ns`` is 0 for back to back."""
@@ -258,8 +259,14 @@ class Worker:
                 None if timed.error is None else f"{type_name(type(timed.error))}: {timed.error}" for timed in results
             ),
             cpu_ns=time.process_time_ns() - cpu_before_ns,
+            planted_ns=self._planted_ns(),
         )
         return {"block": block.model_dump()}
+
+    def _planted_ns(self) -> tuple[int, ...]:
+        """What a calibration's strategy says that it added to each call since the last time; empty of any other."""
+        take: Callable[[], tuple[int, ...]] | None = getattr(self.strategy, "take_planted_ns", None)
+        return () if take is None else take()
 
     def drain(self) -> dict[str, Any]:
         """Drain and say when: how long the caller waited, and when the store was last written."""
@@ -374,6 +381,7 @@ def _serve(out: TextIO, lines: Iterator[str]) -> None:
         "finish": lambda _: worker.finish(),
         "burst": lambda command: burst(worker, command),
         "fork": lambda command: fork(worker, command),
+        "run": lambda command: load_function(command["target"])(worker, command),
         "end": end,
         "load": lambda command: load(worker, command),
         "why_not": lambda command: why_not(worker, command),

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from scipy.special import chdtri, fdtri, ndtri
 
 from harness.errors import CellError, ConfigError
-from harness.experiment import time_cell
+from harness.experiment import record_cell
 from harness.experiment.progress import Silent
 from harness.overhead import analyse
 from harness.records import Machine, Record
@@ -253,7 +253,7 @@ class NoiseExperiment:
         config = self.configs[strategy, setting]
         # The same seed for a round's settings: they ask for the same samples in the same order.
         config.seed = random.Random(f"{self.run_record.seed}/{strategy}/{number}").randrange(2**31)  # noqa: S311
-        records = time_cell(config, self.store, Silent())
+        records = record_cell(config, self.store, Silent(), completeness=False)
         return _trial_of(records, analyse_of(records, config), (strategy, setting, number, config.seed))
 
     def _add(self, trial: Trial) -> None:

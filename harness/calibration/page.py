@@ -11,7 +11,7 @@ from harness.calibration.planting.plants import KINDS
 from harness.calibration.planting.reasons import NOT_PLANTED
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Sequence
 
     from harness.calibration.completeness import Calibration
 
@@ -84,7 +84,8 @@ def _row(*cells: str) -> str:
     return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
 
 
-def _table(head: Sequence[str], rows: Iterator[Sequence[str]]) -> list[str]:
+def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """A table's lines, with an empty one after it."""
     return [_row(*head), _row(*("---" for _ in head)), *(_row(*row) for row in rows), ""]
 
 
@@ -104,7 +105,7 @@ def _defects(found: Calibration) -> list[str]:
     troubles = [f"- {sentence}" for sentence in found.sentences()]
     return [
         *("## Planted defects: found / planted", "", _VERDICTS, ""),
-        *_table(["fact", *KINDS], iter([*rows, total])),
+        *markdown_table(["fact", *KINDS], [*rows, total]),
         *("## What was not taken as it should be", ""),
         *(troubles or ["Nothing."]),
         "",
@@ -117,7 +118,7 @@ def _rewrites(found: Calibration) -> list[str]:
         for (_, kind, way), score in sorted(found.scores.items())
         if kind == "harmless"
     )
-    return ["## Harmless rewrites: without blame / tried", "", *_table(["rewrite", "calls"], rows)]
+    return ["## Harmless rewrites: without blame / tried", "", *markdown_table(["rewrite", "calls"], rows)]
 
 
 def _limits(found: Calibration) -> list[str]:
@@ -129,11 +130,11 @@ def _limits(found: Calibration) -> list[str]:
     )
     return [
         *("## What cannot be planted", ""),
-        *_table(["fact", "kind", "why"], reasons),
+        *markdown_table(["fact", "kind", "why"], reasons),
         *("Facts of the table that no good trace shows:", ""),
-        *_table(["fact", "why"], unreached),
+        *markdown_table(["fact", "why"], unreached),
         *(_SPOILT, ""),
-        *_table(["fact", "convention", "calls without it"], spoilt),
+        *markdown_table(["fact", "convention", "calls without it"], spoilt),
         *(_DECISIONS, "", _NOT_TRIED, ""),
     ]
 
@@ -144,4 +145,4 @@ def _ways(found: Calibration) -> list[str]:
         for (fact, kind, way), score in sorted(found.scores.items())
         if kind != "harmless"
     )
-    return ["## Every plant", "", *_table(["fact", "kind", "how", "found"], rows)]
+    return ["## Every plant", "", *markdown_table(["fact", "kind", "how", "found"], rows)]

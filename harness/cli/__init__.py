@@ -33,7 +33,7 @@ examples
 verbs
   report SWEEP     make a sweep's report anew from its raw records
   levels           take a strategy's cost apart, from untraced to exported
-  calibrate WHAT   prove the harness on what is known: completeness; or find what disturbs it: noise
+  calibrate WHAT   prove the harness on what is known: completeness, overhead; or find what disturbs it: noise
 
 groups (KEY=OPTION)
 {groups}

@@ -12,6 +12,7 @@ from rich.text import Text
 from harness.calibration.completeness import REFERENCE, calibrate, seeds_from
 from harness.calibration.page import console_table, markdown, summary
 from harness.calibration.samples import write_samples
+from harness.cli import calibrate_overhead
 from harness.cli.compose import compose_cells
 from harness.cli.console import OUT, make_progress
 from harness.cli.noise import add_noise, run_noise
@@ -56,8 +57,10 @@ def main(given: list[str]) -> int:
         "--samples", default="default", metavar="SET", help="default, a prompt set's name, or a file of one's own"
     )
     add_noise(kinds)
+    calibrate_overhead.add_parser(kinds)
     arguments = parser.parse_args(given)
-    return run_noise(arguments) if arguments.what == "noise" else _completeness(arguments)
+    verbs = {"completeness": _completeness, "noise": run_noise, "overhead": calibrate_overhead.run}
+    return verbs[arguments.what](arguments)
 
 
 def _completeness(arguments: argparse.Namespace) -> int:

@@ -115,25 +115,20 @@ def run_cell(config: HarnessConfig, store: Store, progress: Progress) -> CellRes
     return result
 
 
-def record_cell(config: HarnessConfig, store: Store, progress: Progress) -> CellRecords:
+def record_cell(config: HarnessConfig, store: Store, progress: Progress, *, completeness: bool = True) -> CellRecords:
     """Run one cell for its records alone; nothing but its traces is written to the store.
+
+    Args:
+        config: The cell.
+        store: Where its traces go.
+        progress: Told what it does.
+        completeness: Whether the completeness pass is run; a calibration of timings does without.
 
     Raises:
         HarnessError: If the cell could not be run to its end.
     """
     cell = _Cell(config, resolve_prompts(config.prompts), store, progress)
-    cell.run()
-    return cell.records()
-
-
-def time_cell(config: HarnessConfig, store: Store, progress: Progress) -> CellRecords:
-    """Run one cell's timing pass alone, for its records; its completeness is not looked at, nothing is written.
-
-    Raises:
-        HarnessError: If it could not be run to its end.
-    """
-    cell = _Cell(config, resolve_prompts(config.prompts), store, progress)
-    cell.run(completeness=False)
+    cell.run(completeness=completeness)
     return cell.records()
 
 
@@ -230,6 +225,8 @@ class _Cell:
                 self.timing.wait_until_ready()
             if self.timing is not None and self.status != "not applicable":
                 self.timing.run(self._precise_enough, self._so_far)
+                if not completeness:
+                    self.expects_traces = any(arm.expected_traces for arm in self.timing.arms)
                 if said := self._so_far():
                     self.progress.note(f"{said} after {self._overhead().forks} forks")
         if self.status == "not applicable":

@@ -409,7 +409,7 @@ class TimingPass:
         state.warmup = {"calls": len(order), "total_ns": stored_ns - first_ns, "drain_ns": stored_ns - last_ns}
         if measure.gc != "on":
             state.process.ask("collect", mode=measure.gc)
-        if state.stores:
+        if state.stores and state.process.ready["expects_traces"]:
             self._keep_below_drain_rate(state)
 
     def _keep_below_drain_rate(self, state: _ArmState) -> None:

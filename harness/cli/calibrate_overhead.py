@@ -1,0 +1,198 @@
+"""``harness calibrate overhead``: plants known delays and losses, and says whether the harness finds them."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.text import Text
+
+from harness import __version__
+from harness.calibration.overhead import DELAY, LOSING, Asked, missing, proof, run_missing
+from harness.calibration.overhead_figure import figure
+from harness.calibration.overhead_page import Made, console_table, markdown, opinions_table, summary
+from harness.calibration.state import State, conditions, tool_versions
+from harness.calibration.trial import Configs, Counts
+from harness.cli.compose import compose_cells
+from harness.cli.console import ERR, OUT, make_progress
+from harness.cli.sweep import temporary_files_in
+from harness.errors import EXIT_CELL_FAILED, EXIT_OK, ConfigError, InputError
+from harness.machine import package_versions, this_machine
+from harness.overhead.intervals import MIN_FORKS
+from harness.processes import WorkFolder, split_cpus
+from harness.tracking import Store, make_template
+
+if TYPE_CHECKING:
+    import argparse
+
+    from harness.calibration.bar import Proof
+    from harness.config import HarnessConfig
+    from harness.records import Machine
+
+DEFAULTS: dict[str, Any] = {
+    "cells": 100,
+    "planted": 30,
+    "delays": "50,200,1000",
+    "losses": 3,
+    "share_forks": 12,
+    "forks": 4,
+    "blocks": 8,
+    "calls": 21,
+    "seed": 20240917,
+    "state": Path("harness-calibration-overhead"),
+}
+_LEAST = {"cells": 0, "planted": 0, "losses": 0, "share_forks": 0, "forks": MIN_FORKS, "blocks": 1, "calls": 12}
+"""The least that works: fewer forks give no interval, fewer calls no p50."""
+_HELP = {
+    "cells": "A/A cells",
+    "planted": "cells for each delay",
+    "delays": "planted delays in microseconds",
+    "losses": "cells that lose traces",
+    "share_forks": "forks for the harness's own share of a call",
+    "forks": "forks of a cell",
+    "blocks": "blocks of each arm in a fork",
+    "calls": "calls in a block",
+    "seed": "seed that all others follow from",
+    "state": "folder where finished cells are kept; the same command goes on there",
+}
+_WARMUP_CALLS = 30
+_SHOWN_VERSIONS = ("python", "openai", "httpx2", "mlflow")
+_SHOWN_MACHINE = ("cpu_model", "cpu_count", "memory_bytes", "kernel", "work_filesystem", "arm_cpus", "gateway_cpus")
+PAGE, FIGURE = "overhead.md", "overhead.svg"
+
+
+def add_parser(kinds: Any) -> None:
+    """Add the verb's switches to those of ``harness calibrate``."""
+    parser: argparse.ArgumentParser = kinds.add_parser(
+        "overhead",
+        help="plant delays and losses and see whether they are found, in about half an hour",
+        allow_abbrev=False,
+        description="Run cells with equal arms, with known delays and with known losses, and say how often the verdict "
+        "is right and the interval contains the truth. Whatever is finished is kept: the same command goes on where it "
+        "was stopped. Exit status 1 if the bar is missed.",
+        epilog="example: harness calibrate overhead --cells 20 --planted 10 --output my-calibration",
+    )
+    for name, value in DEFAULTS.items():
+        switch = f"--{name.replace('_', '-')}"
+        parser.add_argument(switch, type=type(value), default=value, help=f"{_HELP[name]} (default: {value})")
+    parser.add_argument("--output", type=Path, help=f"folder to write {PAGE} and {FIGURE} to (default: printed only)")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run what is missing, and print what was found.
+
+    Raises:
+        InputError: If an argument cannot work, or the state was made under other conditions.
+    """
+    asked = _asked(arguments)
+    if arguments.output is not None:
+        try:
+            arguments.output.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"--output {str(arguments.output)!r} cannot be made: {error.strerror}") from error
+    settings = {name: getattr(arguments, name) for name in ("forks", "blocks", "calls", "seed")}
+    machine = this_machine(*split_cpus())
+    state = State(arguments.state, conditions(machine, settings))
+    _run_missing(arguments, asked, state)
+    found = proof(asked, state)
+    _print(found)
+    if arguments.output is not None:
+        made = _made(arguments, settings, machine)
+        page = arguments.output / PAGE
+        (arguments.output / FIGURE).write_text(figure(found), encoding="utf-8")
+        page.write_text(markdown(found, made), encoding="utf-8")
+        OUT.print(f"Wrote {page.absolute()}", soft_wrap=True)
+    return EXIT_CELL_FAILED if found.misses() else EXIT_OK
+
+
+def _asked(arguments: argparse.Namespace) -> Asked:
+    for name, least in _LEAST.items():
+        if getattr(arguments, name) < least:
+            switch = f"--{name.replace('_', '-')}"
+            raise ConfigError(f"{switch} is {getattr(arguments, name)}, it must be at least {least}")
+    delays = [part.strip() for part in arguments.delays.split(",")]
+    if not all(part.isascii() and part.isdigit() and int(part) > 0 for part in delays):
+        raise ConfigError(f"--delays is {arguments.delays!r}, it must be microseconds such as 50,200,1000")
+    delays_us = tuple(sorted({int(part) for part in delays}))
+    counts = Counts(arguments.cells, arguments.planted, arguments.losses, delays_us)
+    return Asked(counts, arguments.share_forks, arguments.seed)
+
+
+def _run_missing(arguments: argparse.Namespace, asked: Asked, state: State) -> None:
+    with WorkFolder() as folder, temporary_files_in(folder.path):
+        make_template(folder.path / "template.db")
+        database = folder.path / "calibration.db"
+        shutil.copyfile(folder.path / "template.db", database)
+        configs = _configs(arguments, folder.path, f"sqlite:///{database}")
+        store = Store(configs.aa.store.uri, configs.aa.store.experiment)
+        ERR.print(Text(f"{missing(asked, state)} of {len(asked.trials)} cells are to be run"), soft_wrap=True)
+        progress = make_progress(missing(asked, state))
+        progress.start()
+        try:
+            run_missing(asked, configs, state, store, progress)
+        finally:
+            progress.stop()
+
+
+def _configs(arguments: argparse.Namespace, folder: Path, uri: str) -> Configs:
+    """What all cells have in common, and what each kind of cell has of its own."""
+    forks = (f"measure.forks={arguments.forks}", f"measure.max_forks={arguments.forks}")
+
+    def config(*own: str) -> HarnessConfig:
+        fixed = ("provider=openai", "prompts=short", "measure.margin_ms=0", f"store.uri={uri}", *forks)
+        composed = compose_cells([*fixed, *own], multirun=False)[0]
+        # Where a cell finds the store to copy.
+        composed.sweep.work_dir = str(folder)
+        return composed
+
+    def custom(name: str, target: str, style: str) -> tuple[str, ...]:
+        return ("tracing=custom", f"tracing.name={name}", f"tracing.target={target}", f"tracing.style={style}")
+
+    timed = (
+        f"measure.blocks={arguments.blocks}",
+        f"measure.calls_per_block={arguments.calls}",
+        f"measure.warmup_calls={_WARMUP_CALLS}",
+        # Nothing is exported, so nothing has to be waited for.
+        "measure.period_ms=0.001",
+    )
+    # A loss is counted, not timed: a handful of calls will do.
+    few = ("measure.blocks=1", "measure.calls_per_block=6", "measure.warmup_calls=12")
+    return Configs(
+        aa=config("tracing=none", *timed),
+        delay=config(*custom("planted", DELAY, "1us"), *timed),
+        loss=config(*custom("losing", LOSING, "1of12"), *few),
+    )
+
+
+def _print(found: Proof) -> None:
+    OUT.print(console_table(found))
+    OUT.print(opinions_table(found))
+    OUT.print(Text(summary(found)), soft_wrap=True)
+    for sentence in found.misses():
+        OUT.print(Text(sentence, style="red"), soft_wrap=True)
+
+
+def _made(arguments: argparse.Namespace, settings: dict[str, Any], machine: Machine) -> Made:
+    versions = {**package_versions(), **tool_versions()}
+    described = machine.model_dump(mode="json")
+    return Made(
+        command=_command(arguments),
+        settings={**settings, "warm-up calls": _WARMUP_CALLS},
+        versions={
+            "harness": __version__,
+            **{name: versions[name] for name in (*_SHOWN_VERSIONS, *tool_versions()) if name in versions},
+        },
+        machine={name.replace("_", " "): described[name] for name in _SHOWN_MACHINE},
+        figure=FIGURE,
+    )
+
+
+def _command(arguments: argparse.Namespace) -> str:
+    parts = ["harness", "calibrate", "overhead"]
+    for name, value in DEFAULTS.items():
+        given = getattr(arguments, name)
+        if given != value and name != "state":
+            parts += [f"--{name.replace('_', '-')}", str(given)]
+    return shlex.join([*parts, "--output", str(arguments.output)])

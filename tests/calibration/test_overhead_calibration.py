@@ -1,0 +1,347 @@
+"""The overhead calibration: what it plants, how it counts, what it keeps, and what it prints."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from harness.calibration import share as share_module
+from harness.calibration.bar import Proof, prove, rate
+from harness.calibration.beside import RULES, opinions, pyperf_says, pytest_benchmark_says
+from harness.calibration.losing import LosingTracing
+from harness.calibration.overhead import DELAY
+from harness.calibration.overhead_figure import figure
+from harness.calibration.overhead_page import Made, console_table, markdown
+from harness.calibration.planted import PlantedDelay
+from harness.calibration.share import Share, fork_name, measure_share, share_of
+from harness.calibration.state import State, conditions
+from harness.calibration.trial import Counts, Found, Lost, Trial, found_in, trials, truth_ms
+from harness.cli import main
+from harness.cli.compose import compose_cells
+from harness.errors import CellError, ConfigError, InputError
+from harness.experiment import record_cell
+from harness.experiment.progress import Silent
+from harness.machine import this_machine
+from harness.results import Latencies
+from harness.tracking import Store
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from harness.config import HarnessConfig
+    from harness.records import CellRecords
+
+SETTINGS = {"forks": 4, "seed": 7}
+GOOD_SHARE = Share(9.0, 5.0, 13.0, 1500.0, (8.0, 9.0, 10.0, 9.0))
+
+
+def samples(added_ms: float) -> tuple[Latencies, ...]:
+    """Four forks of both arms, the strategy's slower by so much."""
+    shape = [1.0 + 0.01 * place for place in range(20)]
+    return tuple(
+        Latencies(fork=fork, arm=arm, latency_ms=tuple(value + extra for value in shape))
+        for fork in range(4)
+        for arm, extra in (("strategy", added_ms), ("baseline", 0.0))
+    )
+
+
+def found(planted: str = "", *, verdict: str = "inconclusive", covers: bool = True, number: int = 0) -> Found:
+    """A judged cell; its interval is 0.1 ms to each side."""
+    truth = int(planted.removesuffix("us") or 0) / 1e3
+    value = truth if covers else truth + 0.2
+    trial = Trial("delay" if planted else "aa", planted, number)
+    return Found(trial, truth, value, value - 0.1, value + 0.1, 1.5, verdict, samples(value))
+
+
+def many(count: int, wrong: int, planted: str = "") -> list[Found]:
+    """Cells of which some are wrong: called slower, and without the truth in the interval."""
+    return [
+        found(planted, verdict="slower" if number < wrong else "inconclusive", covers=number >= wrong, number=number)
+        for number in range(count)
+    ]
+
+
+def proof(
+    aa: Sequence[Found] = (), delayed: Sequence[Found] = (), lost: Sequence[Lost] = (), share: Share | None = GOOD_SHARE
+) -> Proof:
+    """A proof of good cells but for what is given."""
+    exact = Lost(Trial("loss", "3of12", 0), (3, 12), (3, 12), (12, 80))
+    return prove([*(aa or many(20, 0)), *(delayed or many(20, 0, "200us"))], lost or [exact], share)
+
+
+# What is planted ----------------------------------------------------------------------------
+
+
+def test_the_planted_delay_says_how_long_it_spun() -> None:
+    """Each call gives one time of at least the delay, and each is given once."""
+    strategy = PlantedDelay(style="200us")
+    delayed = strategy.complete(lambda **request: request["value"])
+    assert [delayed(value=1), delayed(value=2)] == [1, 2]
+    spun = strategy.take_planted_ns()
+    assert len(spun) == 2
+    assert min(spun) >= 200_000
+    assert strategy.take_planted_ns() == ()
+
+
+@pytest.mark.parametrize("strategy", [PlantedDelay, LosingTracing])
+@pytest.mark.parametrize("style", ["", "soon", "13of12"])
+def test_what_cannot_be_planted_is_refused(strategy: Any, style: str) -> None:
+    """The sentence names what was given and shows what would do."""
+    with pytest.raises(ConfigError, match=r"tracing\.style, such as"):
+        strategy(style=style)
+
+
+def test_the_order_of_cells_is_mixed_and_the_same_each_time() -> None:
+    """A drift of the machine meets A/A and planted cells alike, and no cell's seed depends on the counts."""
+    few, more = Counts(6, 3, 2, (50, 200)), Counts(8, 3, 2, (50, 200))
+    order = trials(few, 7)
+    assert order == trials(few, 7)
+    assert len({trial.name for trial in order}) == len(order) == 6 + 3 * 2 + 2
+    assert {trial.kind for trial in order[:6]} == {"aa", "delay"}
+    assert {trial.name: trial.seed(7) for trial in order}.items() <= {
+        trial.name: trial.seed(7) for trial in trials(more, 7)
+    }.items()
+
+
+# The bar ------------------------------------------------------------------------------------
+
+
+def test_a_rate_has_the_exact_interval() -> None:
+    """Clopper and Pearson's, of which textbooks give 5 of 100; of no event nothing is known."""
+    five = rate([True] * 5 + [False] * 95)
+    assert (round(five.low, 4), round(five.high, 4)) == (0.0164, 0.1128)
+    assert (rate([]).low, rate([]).high) == (0.0, 1.0)
+
+
+def test_a_good_calibration_misses_nothing() -> None:
+    """False alarms that may be 5%, and a coverage that may be 95%, meet the bar."""
+    assert proof(aa=many(100, 8), delayed=many(90, 7, "200us")).misses() == []
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"aa": many(100, 12)}, "false alarms: 12 / 100"),
+        ({"delayed": many(90, 12, "200us")}, "coverage: 78 / 90"),
+        ({"lost": [Lost(Trial("loss", "3of12", 0), (3, 12), (3, 11), (12, 80))]}, "loss-3of12-000: 3 and 11 traces"),
+        ({"share": GOOD_SHARE._replace(high_us=20.5)}, "the harness's own share of a call is 9.0 us [5.0, 20.5]"),
+        ({"share": None}, "own share of a call has no interval"),
+    ],
+)
+def test_what_misses_the_bar_is_said(changed: dict[str, Any], said: str) -> None:
+    """One sentence with the numbers."""
+    misses = proof(**changed).misses()
+    assert len(misses) == 1
+    assert said in misses[0]
+
+
+def test_nothing_tried_is_nothing_shown() -> None:
+    """Without cells of a kind the bar is not met."""
+    assert len(prove([], [], None).misses()) == 4
+
+
+def test_the_share_is_the_mean_over_forks_of_medians_over_pairs() -> None:
+    """An outlying pair does not move it; under four forks there is no interval."""
+    forks = [[(1010.0 + fork, 1000.0), (1010.0 + fork, 1000.0), (9000.0, 1000.0)] for fork in range(4)]
+    share = share_of(forks)
+    assert share is not None
+    assert share.value_us == pytest.approx(0.0115)
+    assert share.low_us is not None
+    few = share_of(forks[:3])
+    assert few is not None
+    assert few.low_us is None
+    assert share_of([]) is None
+
+
+# Other tools --------------------------------------------------------------------------------
+
+
+def test_other_tools_judge_the_same_samples() -> None:
+    """Both real tools find a difference of half a call in either direction, and none between equal samples."""
+    cells = [found(number=place)._replace(samples=samples(added_ms)) for place, added_ms in enumerate((0.0, 0.5, -0.5))]
+    wanted = ["no difference", "slower", "faster"]
+    assert pyperf_says(cells) == wanted
+    assert [pyperf_says([cell])[0] for cell in cells] == wanted
+    for rule in RULES:
+        assert pytest_benchmark_says(cells, rule) == wanted
+    assert len(opinions()) == 1 + len(RULES)
+
+
+# State --------------------------------------------------------------------------------------
+
+
+def wanted_conditions(**changed: Any) -> dict[str, Any]:
+    """The conditions of this machine and these versions, with some changed."""
+    return {**conditions(this_machine(), SETTINGS), **changed}
+
+
+def test_finished_parts_are_there_again(tmp_path: Path) -> None:
+    """Whatever the load average is by now; a part that was broken off is not."""
+    state = State(tmp_path / "state", wanted_conditions())
+    state.keep("share-000", [[1.0, 2.0]])
+    (tmp_path / "state" / "aa-000.begun").mkdir()
+    again = State(tmp_path / "state", wanted_conditions())
+    assert again.has("share-000")
+    assert again.value("share-000") == [[1.0, 2.0]]
+    assert not again.has("aa-000")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("version of openai", "0.1"), ("machine's cpu_count", 999), ("--forks", 6)]
+)
+def test_a_state_made_under_other_conditions_is_refused(name: str, value: Any, tmp_path: Path) -> None:
+    """One sentence names the difference."""
+    State(tmp_path, wanted_conditions(**{name: value}))
+    with pytest.raises(InputError, match=rf"was begun with {name} {value!r}, and this run has .*give another --state"):
+        State(tmp_path, wanted_conditions())
+
+
+def test_a_folder_with_something_else_in_it_is_refused(tmp_path: Path) -> None:
+    """Nobody's files are mixed with cells."""
+    (tmp_path / "letter.txt").write_text("dear", encoding="utf-8")
+    with pytest.raises(InputError, match="holds other files"):
+        State(tmp_path, wanted_conditions())
+    (tmp_path / "letter.txt").rename(tmp_path / "state.json")
+    with pytest.raises(InputError, match=r"state\.json is damaged"):
+        State(tmp_path, wanted_conditions())
+
+
+# The page -----------------------------------------------------------------------------------
+
+
+def test_the_page_says_what_was_found_and_how_it_came_about() -> None:
+    """Command, settings, versions, machine, what misses the bar, and a figure of its own."""
+    shown = proof(aa=many(100, 12))
+    made = Made("harness calibrate overhead", {"seed": 7}, {"openai": "3.54"}, {"kernel": "6.1"}, "overhead.svg")
+    page = markdown(shown, made)
+    for text in ("`harness calibrate overhead`", "seed 7", "openai 3.54", "kernel 6.1", "](overhead.svg)"):
+        assert text in page
+    for sentence in shown.misses():
+        assert f"- {sentence}" in page
+    assert "12 / 100 = 12.0%" in page
+    assert "pyperf compare_to" in page
+    assert console_table(shown).row_count == len(shown.rows) == 2
+
+
+def test_the_figure_shows_each_kind_of_cell_and_is_the_same_each_time() -> None:
+    """Its titles count the intervals that contain the truth."""
+    drawn = figure(proof(aa=many(10, 2)))
+    assert drawn == figure(proof(aa=many(10, 2)))
+    assert "8 of 10 contain the truth" in drawn
+    assert "200us: 20 of 20" in drawn
+
+
+# For real -----------------------------------------------------------------------------------
+
+
+def config(store: Path, *overrides: str) -> HarnessConfig:
+    """A small cell of the openai provider."""
+    fixed = ["provider=openai", "prompts=short", f"store.uri=sqlite:///{store}", "seed=7"]
+    composed = compose_cells([*fixed, *overrides], multirun=False)[0]
+    composed.sweep.work_dir = str(store.parent)
+    return composed
+
+
+@pytest.fixture(scope="module")
+def planted_cell(migrated_store: Path, tmp_path_factory: pytest.TempPathFactory) -> CellRecords:
+    """A cell with 20 ms planted: more than any disturbance of a busy machine."""
+    folder = tmp_path_factory.mktemp("planted")
+    shutil.copyfile(migrated_store, folder / "template.db")
+    shutil.copyfile(migrated_store, folder / "mlflow.db")
+    small = ["measure.blocks=1", "measure.calls_per_block=12", "measure.warmup_calls=1", "measure.period_ms=0.001"]
+    custom = ["tracing=custom", "tracing.name=planted", f"tracing.target={DELAY}", "tracing.style=20000us"]
+    cell = config(folder / "mlflow.db", *custom, *small, "measure.margin_ms=0")
+    return record_cell(cell, Store(cell.store.uri, cell.store.experiment), Silent(), completeness=False)
+
+
+def test_a_planted_delay_is_found(planted_cell: CellRecords) -> None:
+    """Real workers, the real gateway: the verdict is slower, and the truth is what was spun."""
+    judged = found_in(Trial("delay", "20000us", 0), planted_cell)
+    assert judged.verdict == "slower"
+    assert judged.truth_ms >= 20.0
+    assert len(judged.samples) == 8
+
+
+def test_only_the_strategy_was_delayed(planted_cell: CellRecords) -> None:
+    """Each of its calls says how long it spun, within the call's own time; the baseline says nothing."""
+    for block in planted_cell.blocks:
+        if block.arm == "baseline":
+            assert block.planted_ns == ()
+        else:
+            assert len(block.planted_ns) == len(block.latency_ns)
+            assert all(spun < took for spun, took in zip(block.planted_ns, block.latency_ns, strict=True))
+    assert not planted_cell.cell.expects_traces
+    assert not planted_cell.cell.completeness_done
+
+
+def test_a_cell_that_does_not_say_what_was_planted_has_no_truth(planted_cell: CellRecords) -> None:
+    """A delay that is asked for is never taken for one that was realised."""
+    silent = tuple(block.model_copy(update={"planted_ns": ()}) for block in planted_cell.blocks)
+    with pytest.raises(CellError, match="not every call says"):
+        truth_ms(planted_cell._replace(blocks=silent))
+
+
+def test_both_loops_are_measured_in_one_process_and_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pair of positive times a call for each pair of blocks; a fork that is kept is not measured again."""
+    monkeypatch.setattr(share_module, "PAIRS", 2)
+    monkeypatch.setattr(share_module, "CALLS", 5)
+    state = State(tmp_path / "state", wanted_conditions())
+    cell = config(tmp_path / "mlflow.db", "tracing=none")
+    measure_share(cell, 1, state, Silent())
+    pairs = state.value(fork_name(0))
+    assert len(pairs) == 2
+    assert all(value > 0 for pair in pairs for value in pair)
+    before = (tmp_path / "state" / fork_name(0)).stat().st_mtime_ns
+    measure_share(cell, 1, state, Silent())
+    assert (tmp_path / "state" / fork_name(0)).stat().st_mtime_ns == before
+
+
+# The command line ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--forks", "3"), "--forks is 3, it must be at least 4"),
+        (("--calls", "5"), "--calls is 5, it must be at least 12"),
+        (("--delays", "50,soon"), "--delays is '50,soon', it must be microseconds"),
+        (("--delays", "0"), "--delays is '0'"),
+        (("--output", "/dev/null/folder"), "--output '/dev/null/folder' cannot be made"),
+        (("--state", "/dev/null/folder"), "--state '/dev/null/folder' cannot be used"),
+    ],
+)
+def test_bad_input_gets_one_sentence(arguments: tuple[str, ...], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """The offender is named before anything runs, and the exit status is 2."""
+    assert main(["calibrate", "overhead", *arguments]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1
+    assert said in lines[0]
+
+
+@pytest.mark.calibration
+@pytest.mark.timeout(1200)
+def test_a_small_calibration_is_taken_up_again(
+    harness: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    """The second run makes only the cell that is missing; losses are found exactly, and the page is written."""
+    small = ["--planted", "1", "--delays", "20000", "--losses", "1", "--share-forks", "4", "--blocks", "1"]
+    first = harness("calibrate", "overhead", "--cells", "1", *small, "--calls", "12", timeout_s=500)
+    assert "3 of 3 cells are to be run" in first.stderr
+    second = harness(
+        "calibrate", "overhead", "--cells", "2", *small, "--calls", "12", "--output", "page", timeout_s=500
+    )
+    assert "1 of 4 cells are to be run" in second.stderr
+    assert re.search(r"aa-00[01]: begins", second.stderr)
+    assert "delay-20000us-000: begins" not in second.stderr
+    page = (tmp_path / "page" / "overhead.md").read_text(encoding="utf-8")
+    assert "1 found, 1 planted, of 12" in page
+    assert "4 found, 4 planted" in page
+    assert (tmp_path / "page" / "overhead.svg").read_text(encoding="utf-8").endswith("</svg>\n")
+    kept = json.loads((tmp_path / "harness-calibration-overhead" / "state.json").read_text(encoding="utf-8"))
+    assert kept["--forks"] == 4
