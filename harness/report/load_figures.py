@@ -147,7 +147,7 @@ def _draw(axes: Axes, line: Line, mark: str) -> None:
 
 def _scale(axes: Axes, lines: list[Line]) -> None:
     xs = sorted({point[0] for line in lines for point in line.points})
-    if xs[0] > 0 and xs[-1] / xs[0] > 8:
+    if xs[0] > 0 and xs[-1] / xs[0] >= 8:
         axes.set_xscale("log")
         axes.xaxis.set_minor_locator(NullLocator())
         axes.xaxis.set_major_locator(FixedLocator(xs if len(xs) < 7 else xs[:: len(xs) // 5]))
