@@ -32,6 +32,7 @@ examples
 
 verbs
   report SWEEP     make a sweep's report anew from its raw records
+  gate             compare a run with a stored one, and fail where something got worse
   calibrate WHAT   prove the harness on what is known: completeness
 
 groups (KEY=OPTION)
@@ -147,4 +148,10 @@ def _calibrate(given: list[str]) -> int:
     return calibrate(given)
 
 
-VERBS: dict[str, Callable[[list[str]], int]] = {"report": _report, "calibrate": _calibrate}
+def _gate(given: list[str]) -> int:
+    from harness.cli.gate import main as gate  # noqa: PLC0415  # imports what reports are made with
+
+    return gate(given)
+
+
+VERBS: dict[str, Callable[[list[str]], int]] = {"report": _report, "calibrate": _calibrate, "gate": _gate}

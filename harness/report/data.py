@@ -6,10 +6,13 @@ import json
 import math
 from typing import TYPE_CHECKING, Any
 
+from harness.report.letters import verdict_letters
+
 if TYPE_CHECKING:
     from harness.results import CellResult, CompletenessResult, SweepResult
 
-CELLS_SCHEMA_VERSION = 1
+CELLS_SCHEMA_VERSION = 2
+"""History: 1, the first; 2, ``judged`` (the verdict on each fact of each request) and ``facts_version``."""
 
 _PLACES = ("sweep", "store")
 """Groups of the configuration that say where a sweep was run, not what was measured."""
@@ -31,12 +34,14 @@ def _completeness(found: CompletenessResult) -> dict[str, Any]:
     scores: dict[str, Any] = found.model_dump(mode="json", exclude={"judgements", "transparency", "defects"})
     compared = found.transparency_compared is not None
     return scores | {
+        "judged": verdict_letters(found.judgements),
         "transparency_differences": len(found.transparency) if compared else None,
         "defects": [defect.model_dump(mode="json", exclude={"wire", "traced"}) for defect in found.defects],
     }
 
 
-def _cell(result: CellResult) -> dict[str, Any]:
+def cell_data(result: CellResult) -> dict[str, Any]:
+    """One cell as ``cells_json`` has it; its numbers may still be ones that JSON does not know."""
     identity = result.cell.model_dump(mode="json", exclude={"schema_version", "strategy_source", "config"})
     config = {key: value for key, value in result.cell.config.items() if key not in _PLACES}
     overhead = result.overhead and result.overhead.model_dump(mode="json")
@@ -55,10 +60,10 @@ def cells_json(sweep: SweepResult) -> str:
     """All cells as JSON with sorted keys, in the order of the sweep.
 
     Each cell has its identity (provider, prompts, strategy, machine, versions, digest), status
-    and reason, ``completeness`` (scores, trace counts, counts by fact, known defects), ``losses``
-    by the way in which a process ended, and ``overhead`` (estimates with intervals and per-fork
-    values, counts, verdict). Judgements, answers and latencies stay in the cell's records. What
-    was not measured is null.
+    and reason, ``completeness`` (scores, trace counts, counts by fact, the verdict on each fact of
+    each request as one letter, known defects), ``losses`` by the way in which a process ended, and
+    ``overhead`` (estimates with intervals and per-fork values, counts, verdict). Judgements, answers
+    and latencies stay in the cell's records. What was not measured is null.
     """
     document = {
         "schema_version": CELLS_SCHEMA_VERSION,
@@ -68,6 +73,6 @@ def cells_json(sweep: SweepResult) -> str:
         "floors_ms": sweep.floors_ms,
         "started_unix_ns": sweep.started_unix_ns,
         "ended_unix_ns": sweep.ended_unix_ns,
-        "cells": [_cell(result) for result in sweep.cells],
+        "cells": [cell_data(result) for result in sweep.cells],
     }
     return json.dumps(_finite(document), indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
