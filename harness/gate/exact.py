@@ -41,8 +41,9 @@ def completeness_comparisons(before: GatedCell, after: GatedCell, margins: Margi
         return
     sampled = old.sampled or new.sampled
     if not sampled and (gone := sorted(old.flows - new.flows)):
+        was = "was" if len(gone) == 1 else "were"
         names = listed([flow.partition("/")[2] for flow in gone[:_FACTS_NAMED]])
-        sentence = f"{label}: {count(len(gone), 'sample')} of the baseline were not judged now: {names}."
+        sentence = f"{label}: {count(len(gone), 'sample')} of the baseline {was} not judged now: {names}."
         yield Comparison(cell=label, quantity="samples", outcome="worse", sentence=sentence)
     for score, name in _SCORE_NAMES.items():
         if old.scores[score] is None and new.scores[score] is None:
@@ -139,7 +140,8 @@ def _are(number: int) -> str:
 
 
 def _count(label: str, name: str, old: int | None, new: int | None) -> Iterator[Comparison]:
-    if old is None and new is None:
+    # What is usually not there is told of where it is.
+    if not old and not new and name != COUNTS["traces_lost"]:
         return
     if old is None or new is None:
         which = "baseline" if old is None else "current run"

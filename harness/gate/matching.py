@@ -73,9 +73,10 @@ def refusals(baseline: Run, current: Run, matches: Sequence[Match], scope: Scope
         return (f"no cell is in both: {baseline.name} has {_labels(baseline)}, {current.name} has {_labels(current)}",)
     found: Counter[tuple[str, str, str]] = Counter()
     for before, after in pairs:
-        found.update(_differing(before.conditions, after.conditions))
+        found.update(_differing(before.conditions, after.conditions, both=True))
         if scope != "completeness":
-            found.update(_differing(before.cost_conditions, after.cost_conditions))
+            found.update(_differing(before.cost_conditions, after.cost_conditions, both=True))
+            found.update(_differing(before.environment, after.environment))
     return tuple(
         f"{name} is {_value(old)} in the baseline and {_value(new)} in the current run{_where(cells, len(pairs))}"
         for (name, old, new), cells in found.items()
@@ -94,8 +95,9 @@ def changes(matches: Iterable[Match]) -> tuple[str, ...]:
     )
 
 
-def _differing(before: dict[str, str], after: dict[str, str]) -> list[tuple[str, str, str]]:
-    names = dict.fromkeys((*before, *after))
+def _differing(before: dict[str, str], after: dict[str, str], *, both: bool = False) -> list[tuple[str, str, str]]:
+    """Names with two values; with ``both`` only names that both have: what a side does not know is no difference."""
+    names = [name for name in dict.fromkeys((*before, *after)) if not both or (name in before and name in after)]
     return [(name, before.get(name, ""), after.get(name, "")) for name in names if before.get(name) != after.get(name)]
 
 

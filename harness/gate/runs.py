@@ -79,6 +79,7 @@ class GatedCell(Record):
         status: As its record has it.
         conditions: What has to be equal for any comparison, by its name in people's words.
         cost_conditions: What has to be equal for a comparison of costs as well.
+        environment: Variables of the environment that reached the workers; these must be equal for costs, too.
         versions: What may differ, because the gate is for that: packages, kernel, the strategy's target.
         is_baseline: Whether both of its arms are untraced, so that it has no cost of its own.
         costs: By name.
@@ -93,6 +94,7 @@ class GatedCell(Record):
     reason: str | None = None
     conditions: dict[str, str]
     cost_conditions: dict[str, str]
+    environment: dict[str, str] = Field(default_factory=dict)
     versions: dict[str, str]
     is_baseline: bool = False
     costs: dict[str, Samples] = Field(default_factory=dict)

@@ -121,6 +121,7 @@ def gated_cell(cell: CellDocument) -> GatedCell:
         reason=cell.reason,
         conditions=_conditions(cell),
         cost_conditions=_cost_conditions(cell),
+        environment=leaves("environment", cell.config.get("environment", {})),
         versions=_versions(cell),
         is_baseline=not cell.expects_traces if overhead is None else overhead.is_floor,
         costs={} if overhead is None else _costs(overhead),
@@ -166,7 +167,7 @@ def _cost_conditions(cell: CellDocument) -> dict[str, str]:
     measure = {key: value for key, value in cell.config.get("measure", {}).items() if key not in _FREE_MEASURE}
     if not cell.losses:
         measure = {key: value for key, value in measure.items() if key not in ("ending_calls", "burst_calls")}
-    return found | leaves("measure", measure) | leaves("environment", cell.config.get("environment", {}))
+    return found | leaves("measure", measure)
 
 
 def _versions(cell: CellDocument) -> dict[str, str]:
