@@ -40,8 +40,7 @@ def _completeness(found: CompletenessResult) -> dict[str, Any]:
     }
 
 
-def cell_data(result: CellResult) -> dict[str, Any]:
-    """One cell as ``cells_json`` has it; its numbers may still be ones that JSON does not know."""
+def _cell(result: CellResult) -> dict[str, Any]:
     identity = result.cell.model_dump(mode="json", exclude={"schema_version", "strategy_source", "config"})
     config = {key: value for key, value in result.cell.config.items() if key not in _PLACES}
     overhead = result.overhead and result.overhead.model_dump(mode="json")
@@ -73,6 +72,6 @@ def cells_json(sweep: SweepResult) -> str:
         "floors_ms": sweep.floors_ms,
         "started_unix_ns": sweep.started_unix_ns,
         "ended_unix_ns": sweep.ended_unix_ns,
-        "cells": [cell_data(result) for result in sweep.cells],
+        "cells": [_cell(result) for result in sweep.cells],
     }
     return json.dumps(_finite(document), indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"

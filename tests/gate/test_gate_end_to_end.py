@@ -23,6 +23,9 @@ from harness.tracing.base import MLflowTracing
 class Planted(MLflowTracing):
     name = "planted"
 
+    def __init__(self, *, style="", depth=""):
+        pass
+
     def complete(self, call):
         def chat(**request):
             with mlflow.start_span("chat", span_type="CHAT_MODEL") as span:
@@ -46,6 +49,8 @@ SWEEP = (
     *("prompts=short", "prompts.limit=4", "measure.forks=4", "measure.max_forks=4", "measure.blocks=1"),
     *("measure.warmup_calls=3", "measure.period_ms=40"),
 )
+WAIT_S = 400.0
+"""Timings wait for each other, and other tests may time something, too."""
 MARGIN = ("--margin-ms", "5", "--margin-relative", "0")
 """Wide enough for a machine that does other things at the same time; 20 ms lie well beyond it."""
 
@@ -54,12 +59,12 @@ def plant(folder: Path, *, outputs: str = "span.set_outputs(value)", spun_ms: in
     (folder / "planted.py").write_text(STRATEGY.format(outputs=outputs, spun_ms=spun_ms), encoding="utf-8")
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(3 * WAIT_S)
 def test_an_equal_run_passes_and_a_slower_blinder_one_fails(harness: Harness, tmp_path: Path) -> None:
     """The planted 20 ms and the planted loss of every answer are found and named, and nothing is before."""
     plant(tmp_path)
     for _ in range(2):
-        done = harness(*SWEEP)
+        done = harness(*SWEEP, timeout_s=WAIT_S)
         assert done.returncode == 0, done.stdout + done.stderr
     # The baseline is kept as CI keeps it: as a file.
     stored = harness("report", "latest", "--output", "stored")
@@ -70,7 +75,7 @@ def test_an_equal_run_passes_and_a_slower_blinder_one_fails(harness: Harness, tm
     assert equal.returncode == 0, equal.stdout + equal.stderr
 
     plant(tmp_path, outputs="pass", spun_ms=20)
-    done = harness(*SWEEP)
+    done = harness(*SWEEP, timeout_s=WAIT_S)
     assert done.returncode == 0, done.stdout + done.stderr
     failed = harness("gate", "--baseline", first, *MARGIN, "--markdown", "out/gate.md", "--junit", "out/gate.xml")
     assert failed.returncode == 1, failed.stdout + failed.stderr
@@ -78,7 +83,8 @@ def test_an_equal_run_passes_and_a_slower_blinder_one_fails(harness: Harness, tm
     assert any("openai / planted (short): added p50 rose from " in line for line in worse), failed.stdout
     assert any("openai / planted (short): CPU per call rose from " in line for line in worse), failed.stdout
     (recall,) = [line for line in worse if "(short): recall went from " in line]
-    assert "response.content (4 times, now missing)" in recall
+    # Streams were handed over as lists, which is no answer to begin with.
+    assert "response.content (2 times, now missing)" in recall
     assert "Holm" in failed.stdout
 
     markdown = (tmp_path / "out" / "gate.md").read_text(encoding="utf-8")
