@@ -15,6 +15,7 @@ from pydantic import BaseModel, Field
 from harness.errors import InputError
 from harness.gate.runs import Form, GatedCell, Run, Samples, leaves
 from harness.gate.sweeps import CellDocument, gated_cell
+from harness.report.format import count
 
 EXTRA_INFO_KEY = "harness"
 """Key of ``extra_info`` under which the suite writes; other benchmarks have none."""
@@ -81,7 +82,9 @@ def benchmark_run(name: str, document: BenchmarkDocument) -> Run:
     untraced = {one.group: one.costs for one in read if one.cell.key["tracing"] == _UNTRACED}
     cells = tuple(_with_costs(one, untraced.get(one.group)) for one in read)
     others = len(document.benchmarks) - len(own)
-    notes = (f"{others} benchmarks of {name} are of no tracing strategy and were left out",) if others else ()
+    verb = ("is", "was") if others == 1 else ("are", "were")
+    told = f"{count(others, 'benchmark')} of {name} {verb[0]} of no tracing strategy and {verb[1]} left out."
+    notes = (told,) if others else ()
     return Run(name=name, form=Form.BENCHMARKS, cells=cells, notes=notes)
 
 

@@ -126,4 +126,4 @@ def _sentence(label: str, outcome: Outcome, pair: CostPair, difference: Differen
         return f"{went}, which is below the margin of {number(pair.margin_ms)} {_UNIT})."
     if low > pair.margin_ms:
         return f"{went}, {margin}), but among so many comparisons chance gives such a one ({p_text}): inconclusive."
-    return f"{went}, {margin}): inconclusive, the interval reaches beyond the margin and the data do not exclude less."
+    return f"{went}, {margin}): inconclusive, the data allow less than the margin and more."
