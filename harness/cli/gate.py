@@ -36,6 +36,8 @@ def main(given: list[str]) -> int:
     margins.check()
     baseline = _run("--baseline", arguments.baseline, arguments.overrides)
     current = _run("--current", arguments.current, arguments.overrides)
+    if baseline.identity == current.identity:
+        raise InputError(f"--baseline and --current are one run, {baseline.identity}; name two")
     result = compare(baseline, current, margins, arguments.only)
     if arguments.markdown is not None:
         _write("--markdown", arguments.markdown, gate_markdown(result, strict=arguments.strict))

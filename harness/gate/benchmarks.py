@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from harness.errors import InputError
-from harness.gate.runs import Form, GatedCell, Run, Samples, leaves
+from harness.gate.runs import Form, GatedCell, Lost, Run, Samples, leaves
 from harness.gate.sweeps import CellDocument, gated_cell
 from harness.report.format import count
 
@@ -57,6 +57,7 @@ class _Benchmark(BaseModel):
 class BenchmarkDocument(BaseModel):
     """A file of pytest-benchmark."""
 
+    datetime: str
     benchmarks: list[_Benchmark]
 
 
@@ -85,7 +86,7 @@ def benchmark_run(name: str, document: BenchmarkDocument) -> Run:
     verb = ("is", "was") if others == 1 else ("are", "were")
     told = f"{count(others, 'benchmark')} of {name} {verb[0]} of no tracing strategy and {verb[1]} left out."
     notes = (told,) if others else ()
-    return Run(name=name, form=Form.BENCHMARKS, cells=cells, notes=notes)
+    return Run(name=name, identity=f"stored at {document.datetime}", form=Form.BENCHMARKS, cells=cells, notes=notes)
 
 
 def _read(name: str, benchmark: _Benchmark) -> _Read:
@@ -102,14 +103,14 @@ def _read(name: str, benchmark: _Benchmark) -> _Read:
         )
     p50_ms = [1e3 * statistics.median(rounds[fork * calls : (fork + 1) * calls]) for fork in range(extra.forks)]
     cell = gated_cell(extra.cell)
-    lost = {"expected": extra.traces_expected, "lost": extra.traces_lost}
+    lost = Lost(extra.traces_expected, extra.traces_lost)
     timing = leaves("timing", extra.timing | {"calls a fork": calls})
     # How a completeness pass was to be measured says nothing of these times.
     kept = {name: value for name, value in cell.cost_conditions.items() if not name.startswith("measure.")}
     update = {"cost_conditions": kept | timing, "timed": lost, "is_baseline": cell.key["tracing"] == _UNTRACED}
     return _Read(
         group=benchmark.group,
-        cell=GatedCell.model_validate(cell.model_dump() | update),
+        cell=cell.model_copy(update=update),
         costs={"p50_ms": p50_ms, **extra.costs},
     )
 

@@ -60,7 +60,12 @@ def _form(document: Any) -> Form | None:
 
 def _sweep(name: str, document: dict[str, Any]) -> Run:
     sweep = SweepDocument.model_validate(document)
-    return Run(name=name, form=Form.SWEEP, cells=tuple(gated_cell(cell) for cell in sweep.cells))
+    return Run(
+        name=name,
+        identity=f"sweep {sweep.sweep_id}",
+        form=Form.SWEEP,
+        cells=tuple(gated_cell(cell) for cell in sweep.cells),
+    )
 
 
 def _checked(name: str, read: Callable[[], Run]) -> Run:

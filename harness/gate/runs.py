@@ -109,10 +109,12 @@ class Run(Record):
 
     Attributes:
         name: Where it came from, as the person named it.
+        identity: The same for every copy of one run: the sweep's id, or when the benchmarks were stored.
         notes: What was left out, in sentences.
     """
 
     name: str
+    identity: str
     form: Form
     cells: tuple[GatedCell, ...]
     notes: tuple[str, ...] = ()

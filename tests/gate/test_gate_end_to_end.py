@@ -59,24 +59,27 @@ def plant(folder: Path, *, outputs: str = "span.set_outputs(value)", spun_ms: in
     (folder / "planted.py").write_text(STRATEGY.format(outputs=outputs, spun_ms=spun_ms), encoding="utf-8")
 
 
+def sweep(harness: Harness) -> None:
+    done = harness(*SWEEP, timeout_s=WAIT_S)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 @pytest.mark.timeout(3 * WAIT_S)
 def test_an_equal_run_passes_and_a_slower_blinder_one_fails(harness: Harness, tmp_path: Path) -> None:
     """The planted 20 ms and the planted loss of every answer are found and named, and nothing is before."""
     plant(tmp_path)
-    for _ in range(2):
-        done = harness(*SWEEP, timeout_s=WAIT_S)
-        assert done.returncode == 0, done.stdout + done.stderr
+    sweep(harness)
     # The baseline is kept as CI keeps it: as a file.
     stored = harness("report", "latest", "--output", "stored")
     assert stored.returncode == 0, stored.stderr
+    sweep(harness)
     first = json.loads((tmp_path / "stored" / "cells.json").read_text(encoding="utf-8"))["sweep_id"]
 
     equal = harness("gate", "--baseline", "stored", *MARGIN)
     assert equal.returncode == 0, equal.stdout + equal.stderr
 
     plant(tmp_path, outputs="pass", spun_ms=20)
-    done = harness(*SWEEP, timeout_s=WAIT_S)
-    assert done.returncode == 0, done.stdout + done.stderr
+    sweep(harness)
     failed = harness("gate", "--baseline", first, *MARGIN, "--markdown", "out/gate.md", "--junit", "out/gate.xml")
     assert failed.returncode == 1, failed.stdout + failed.stderr
     worse = [line for line in failed.stdout.splitlines() if line.startswith("worse: ")]

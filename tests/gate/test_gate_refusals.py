@@ -106,7 +106,7 @@ def test_cells_that_nothing_tells_apart_are_refused() -> None:
         ('{"cells": []}', "is neither"),
         ('{"schema_version": 1, "cells": []}', "has schema version 1, this harness compares version 2"),
         ('{"schema_version": 2, "sweep_id": "s", "cells": [{"label": 3}]}', "is damaged: cells.0."),
-        ('{"benchmarks": [], "machine_info": {}}', "holds no benchmark of a tracing strategy"),
+        ('{"benchmarks": [], "machine_info": {}, "datetime": "today"}', "holds no benchmark of a tracing strategy"),
     ],
 )
 def test_a_document_that_is_none_is_refused(text: str, said: str) -> None:

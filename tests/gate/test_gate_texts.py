@@ -129,7 +129,7 @@ def test_the_exit_status_says_how_it_went(
     )
     (tmp_path / "stored").mkdir()
     (tmp_path / "stored" / "cells.json").write_text(json.dumps(document()), encoding="utf-8")
-    (tmp_path / "new.json").write_text(json.dumps(made()), encoding="utf-8")
+    (tmp_path / "new.json").write_text(json.dumps(made() | {"sweep_id": "8b4c"}), encoding="utf-8")
     outputs = ("--markdown", str(tmp_path / "out" / "gate.md"), "--junit", str(tmp_path / "out" / "gate.xml"))
     given = ("--baseline", str(tmp_path / "stored"), "--current", str(tmp_path / "new.json"), *outputs, *flags)
     assert main(["gate", *given]) == status
@@ -137,6 +137,14 @@ def test_the_exit_status_says_how_it_went(
     assert printed.err.count("\n") == (status == 2)
     assert (tmp_path / "out" / "gate.md").exists()
     assert (tmp_path / "out" / "gate.xml").exists()
+
+
+def test_a_run_is_not_compared_with_itself(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It would pass and say nothing; a copy of its file is the same run."""
+    for name in ("one.json", "copy.json"):
+        (tmp_path / name).write_text(json.dumps(document()), encoding="utf-8")
+    assert main(["gate", "--baseline", str(tmp_path / "one.json"), "--current", str(tmp_path / "copy.json")]) == 2
+    assert "--baseline and --current are one run, sweep 7f3a; name two" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
