@@ -34,8 +34,11 @@ check: $(STAMP)  ## every gate: format, lint, types, import contracts
 ui: $(STAMP)  ## open the store that `make run` wrote to, on http://127.0.0.1:$(PORT)
 	$(BIN)/mlflow ui --host 127.0.0.1 --port $(PORT) --backend-store-uri $(STORE)
 
-bench: $(STAMP)  ## run the benchmarks
-	$(BIN)/python -m pytest tests/benchmarks --benchmark-enable --benchmark-only --benchmark-group-by=group -q
+# `harness gate` compares two of these files.
+bench: $(STAMP)  ## run the benchmarks, which takes some minutes, and store them in .benchmarks/bench.json
+	mkdir -p .benchmarks
+	$(BIN)/python -m pytest tests/benchmarks --benchmark-enable --benchmark-only --benchmark-group-by=group -q \
+		--benchmark-json=.benchmarks/bench.json
 
 reports: $(STAMP)  ## run the default sweep and publish its report in reports/
 	$(BIN)/harness -m provider=openai,mistralai,langchain tracing=none,manual,autolog store.experiment=published

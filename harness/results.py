@@ -144,6 +144,7 @@ class CompletenessResult(Record):
         transparency_compared: Calls that were compared; ``None`` if none could be, and
             ``reasons["transparency"]`` says why.
         defects: Known defects that the cell's scenarios could show.
+        facts_version: Version of the table of facts that was judged by; 0 where nobody said.
     """
 
     calls: int
@@ -164,6 +165,7 @@ class CompletenessResult(Record):
     transparency: tuple[TransparencyFinding, ...] = ()
     transparency_compared: int | None = None
     defects: tuple[DefectFinding, ...] = ()
+    facts_version: int = 0
 
 
 class Estimate(Record):

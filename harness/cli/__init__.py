@@ -32,6 +32,7 @@ examples
 
 verbs
   report SWEEP     make a sweep's report anew from its raw records
+  gate             compare a run with a stored one, and fail where something got worse
   levels           take a strategy's cost apart, from untraced to exported
   calibrate WHAT   prove the harness on what is known: completeness, overhead; or find what disturbs it: noise
 
@@ -154,4 +155,15 @@ def _levels(given: list[str]) -> int:
     return levels(given)
 
 
-VERBS: dict[str, Callable[[list[str]], int]] = {"report": _report, "calibrate": _calibrate, "levels": _levels}
+def _gate(given: list[str]) -> int:
+    from harness.cli.gate import main as gate  # noqa: PLC0415  # imports what reports are made with
+
+    return gate(given)
+
+
+VERBS: dict[str, Callable[[list[str]], int]] = {
+    "report": _report,
+    "gate": _gate,
+    "levels": _levels,
+    "calibrate": _calibrate,
+}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from harness.cli.compose import compose_cells
 from harness.cli.console import OUT
@@ -11,6 +12,9 @@ from harness.cli.sweep import read_sweep, show, show_place
 from harness.errors import InputError
 from harness.report import cells_json, html_report, markdown_report
 from harness.tracking import Store, absolute_uri
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 def main(given: list[str]) -> int:
@@ -28,13 +32,8 @@ def main(given: list[str]) -> int:
     parser.add_argument("--output", type=Path, default=Path(), help="folder to write to (default: the current one)")
     parser.add_argument("overrides", nargs="*", help="such as store.uri=sqlite:///other.db")
     arguments = parser.parse_args(given)
-    config = compose_cells(arguments.overrides, multirun=False)[0]
-    store = Store(absolute_uri(config.store.uri), config.store.experiment)
-    run = store.find_sweep(arguments.sweep)
-    if run is None:
-        known = ", ".join(store.sweep_ids()[:8]) or "none"
-        raise InputError(f"there is no sweep {arguments.sweep!r} in {store.uri}; the latest are: {known}")
-    sweep = read_sweep(store, run.info.run_id)
+    store, run_id = find_sweep(arguments.sweep, arguments.overrides)
+    sweep = read_sweep(store, run_id)
     try:
         arguments.output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -43,6 +42,25 @@ def main(given: list[str]) -> int:
     for name, text in texts.items():
         (arguments.output / name).write_text(text, encoding="utf-8")
     show(sweep)
-    show_place(sweep, store, run.info.run_id)
+    show_place(sweep, store, run_id)
     OUT.print(f"Wrote {', '.join(texts)} to {arguments.output.absolute()} (sweep {sweep.sweep_id})", soft_wrap=True)
     return 0
+
+
+def find_sweep(name: str, overrides: Sequence[str]) -> tuple[Store, str]:
+    """The store that a command line names, and the MLflow run of a sweep in it.
+
+    Args:
+        name: ``latest``, or the id of the sweep or of its run.
+        overrides: Such as ``store.uri=sqlite:///other.db``.
+
+    Raises:
+        InputError: If there is no such sweep.
+    """
+    config = compose_cells(overrides, multirun=False)[0]
+    store = Store(absolute_uri(config.store.uri), config.store.experiment)
+    run = store.find_sweep(name)
+    if run is None:
+        known = ", ".join(store.sweep_ids()[:8]) or "none"
+        raise InputError(f"there is no sweep {name!r} in {store.uri}; the latest are: {known}")
+    return store, str(run.info.run_id)

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from itertools import groupby
 from typing import TYPE_CHECKING, get_args
 
-from harness.completeness.facts import STRUCTURE_PREFIX, fact_order
+from harness.completeness.facts import FACTS_VERSION, STRUCTURE_PREFIX, fact_order
 from harness.completeness.join import cases_of, join_cell
 from harness.completeness.judge import CONVENTIONS, judge_case
 from harness.completeness.known import Tally, Witness
@@ -111,6 +111,7 @@ def _judge(records: CellRecords) -> CompletenessResult:
         transparency=comparison.findings,
         transparency_compared=comparison.compared,
         defects=tally.findings(records.losses) if expects else (),
+        facts_version=FACTS_VERSION,
     )
 
 

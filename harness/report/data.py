@@ -6,10 +6,13 @@ import json
 import math
 from typing import TYPE_CHECKING, Any
 
+from harness.report.letters import verdict_letters
+
 if TYPE_CHECKING:
     from harness.results import CellResult, CompletenessResult, SweepResult
 
-CELLS_SCHEMA_VERSION = 1
+CELLS_SCHEMA_VERSION = 2
+"""History: 1, the first; 2, ``judged`` (the verdict on each fact of each request) and ``facts_version``."""
 
 _PLACES = ("sweep", "store")
 """Groups of the configuration that say where a sweep was run, not what was measured."""
@@ -31,6 +34,7 @@ def _completeness(found: CompletenessResult) -> dict[str, Any]:
     scores: dict[str, Any] = found.model_dump(mode="json", exclude={"judgements", "transparency", "defects"})
     compared = found.transparency_compared is not None
     return scores | {
+        "judged": verdict_letters(found.judgements),
         "transparency_differences": len(found.transparency) if compared else None,
         "defects": [defect.model_dump(mode="json", exclude={"wire", "traced"}) for defect in found.defects],
     }
@@ -56,12 +60,12 @@ def cells_json(sweep: SweepResult) -> str:
     """All cells as JSON with sorted keys, in the order of the sweep.
 
     Each cell has its identity (provider, prompts, strategy, machine, versions, digest), status
-    and reason, ``completeness`` (scores, trace counts, counts by fact, known defects), ``losses``
-    by the way in which a process ended, and ``overhead`` (estimates with intervals and per-fork
-    values, ratios, counts, verdict, steadiness, drift, disturbance). ``floors`` are the A/A noise
-    floors by provider and quantity, ``corrections`` the verdicts as comparisons of one sweep by cell
-    id. ``loads`` have the same for each further load. Judgements, answers and latencies stay in the
-    cell's records. What was not measured is null.
+    and reason, ``completeness`` (scores, trace counts, counts by fact, the verdict on each fact of
+    each request as one letter, known defects), ``losses`` by the way in which a process ended, and
+    ``overhead`` (estimates with intervals and per-fork values, ratios, counts, verdict, steadiness,
+    drift, disturbance). ``floors`` are the A/A noise floors by provider and quantity, ``corrections``
+    the verdicts as comparisons of one sweep by cell id. ``loads`` have the same for each further load.
+    Judgements, answers and latencies stay in the cell's records. What was not measured is null.
     """
     document = {
         "schema_version": CELLS_SCHEMA_VERSION,

@@ -1,0 +1,86 @@
+"""The comparison of two runs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from harness.gate.costs import cost_pairs, judge_costs
+from harness.gate.exact import completeness_comparisons, ending_comparisons, timed_comparisons
+from harness.gate.matching import changes, match_cells, refusals
+from harness.gate.results import Comparison, GateResult
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from harness.gate.costs import CostPair
+    from harness.gate.matching import Match
+    from harness.gate.results import Margins, Scope
+    from harness.gate.runs import GatedCell, Run
+
+_STATUS = "status"
+_COMPARABLE = "ok"
+
+
+def compare(baseline: Run, current: Run, margins: Margins, scope: Scope = "all") -> GateResult:
+    """Hold a run against a stored one.
+
+    Raises:
+        InputError: If two cells of one run cannot be told apart.
+        ConfigError: If a margin is none.
+    """
+    margins.check()
+    matches = match_cells(baseline, current)
+    result = GateResult(
+        baseline=baseline.name,
+        current=current.name,
+        margins=margins,
+        scope=scope,
+        refusals=refusals(baseline, current, matches, scope),
+        changes=changes(matches),
+        notes=(*baseline.notes, *current.notes, *_new_cells(matches)),
+    )
+    if result.refusals:
+        return result
+    exact: list[Comparison] = []
+    costs: list[CostPair] = []
+    for before, after in matches:
+        if before is None:
+            continue
+        exact += _of_status(before, after)
+        if after is None or before.status != _COMPARABLE or after.status != _COMPARABLE:
+            continue
+        if scope != "cost":
+            exact += completeness_comparisons(before, after, margins)
+            exact += ending_comparisons(before, after)
+        if scope != "completeness":
+            exact += timed_comparisons(before, after)
+            costs += cost_pairs(before, after, margins)
+    order = {one.baseline.label: place for place, one in enumerate(matches) if one.baseline is not None}
+    found = sorted((*exact, *judge_costs(costs)), key=lambda one: order[one.cell])
+    tests = sum(pair.p_value is not None for pair in costs)
+    return result.model_copy(update={"comparisons": tuple(found), "tests": tests})
+
+
+def _new_cells(matches: list[Match]) -> Iterator[str]:
+    for before, after in matches:
+        if before is None and after is not None:
+            yield f"{after.label} is new: the baseline has nothing to hold it against."
+
+
+def _of_status(before: GatedCell, after: GatedCell | None) -> Iterator[Comparison]:
+    """A cell that is gone or ended otherwise than before."""
+    label = before.label
+    if after is None:
+        sentence = f"{label}: the cell is missing in the current run."
+        yield Comparison(cell=label, quantity=_STATUS, outcome="worse", sentence=sentence)
+    elif before.status == _COMPARABLE and after.status != _COMPARABLE:
+        sentence = (
+            f"{label}: the cell ran in the baseline and is {after.status} now: {after.reason or 'no reason given'}"
+        )
+        yield Comparison(cell=label, quantity=_STATUS, outcome="worse", sentence=f"{sentence.rstrip('.')}.")
+    elif before.status != _COMPARABLE and after.status == _COMPARABLE:
+        sentence = f"{label}: the cell was {before.status} in the baseline and runs now; it was not compared."
+        yield Comparison(cell=label, quantity=_STATUS, outcome="better", sentence=sentence)
+    elif before.status != _COMPARABLE:
+        sentence = f"{label}: the cell is {after.status}, as in the baseline; it was not compared."
+        yield Comparison(cell=label, quantity=_STATUS, outcome="not worse", sentence=sentence)
