@@ -10,6 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
+
 from harness.config import (
     ALL,
     BACKENDS,
@@ -21,6 +24,7 @@ from harness.config import (
     ExportConfig,
     HarnessConfig,
     MeasureConfig,
+    RuntimeConfig,
 )
 from harness.errors import ConfigError, EndpointError, unknown_option
 
@@ -53,6 +57,7 @@ def check_config(config: HarnessConfig) -> None:
     _check_tracing(config)
     _check_endpoint(config)
     _check_measure(config)
+    _check_runtime(config.runtime)
 
 
 def endpoint_key(config: HarnessConfig) -> str | None:
@@ -227,6 +232,24 @@ def _check_losses(measure: MeasureConfig) -> None:
     for ending in asked:
         _one_of("process ending", str(ending), "measure.losses", options)
     measure.losses = [ending for ending in PROCESS_ENDINGS if ALL in asked or ending in asked]
+
+
+def _check_runtime(runtime: RuntimeConfig) -> None:
+    """See that each of the packages is a requirement, and named once."""
+    named: set[str] = set()
+    for text in runtime.packages:
+        try:
+            name = canonicalize_name(Requirement(text).name)
+        except InvalidRequirement as error:
+            raise ConfigError(
+                f"runtime.packages: {text!r} is not a requirement ({str(error).splitlines()[0]}); write one such as "
+                "mlflow==3.10.1"
+            ) from error
+        if name in named:
+            raise ConfigError(f"runtime.packages names {name} twice; name it once")
+        named.add(name)
+    if runtime.python and not os.access(runtime.python, os.X_OK):
+        raise ConfigError(f"runtime.python={runtime.python!r} is not a program that runs; give the path of a Python")
 
 
 def check_target(target: str, key: str, kind: Literal["class", "function"] = "class") -> None:

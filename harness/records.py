@@ -573,7 +573,8 @@ class CellRecord(Record):
         """The cell in the words that people use, for example ``openai / manual decorator/plain``."""
         provider = self.provider if self.backend in ("", self.provider) else f"{self.provider} ({self.backend})"
         switches = f" [{self.switches}]" if self.switches else ""
-        return f"{provider} / {self.tracing}{' ' + self.style if self.style else ''}{switches}"
+        runtime = f" on {self.runtime}" if self.runtime else ""
+        return f"{provider} / {self.tracing}{' ' + self.style if self.style else ''}{switches}{runtime}"
 
 
 class CellRecords(NamedTuple):

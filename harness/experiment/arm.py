@@ -12,7 +12,8 @@ import time
 from typing import TYPE_CHECKING, Any, Self
 
 from harness.errors import ConfigError, HarnessError, NotApplicableError, WorkerError
-from harness.processes import child_environment, end, pin, python_module
+from harness.processes import end, pin
+from harness.runtimes import HARNESS
 from harness.tracing.switches import without_switches
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
+    from harness.runtimes import Runtime
     from harness.worker import WorkerSetup
 
 START_TIMEOUT_S = 300.0
@@ -35,20 +37,23 @@ class ArmProcess:
         setup: What the worker has to know.
         folder: Where its standard error goes.
         hidden: Environment variables that the worker must not see, such as a provider's key.
+        runtime: What it runs in.
     """
 
-    def __init__(self, setup: WorkerSetup, folder: Path, hidden: Sequence[str] = ()) -> None:
+    def __init__(
+        self, setup: WorkerSetup, folder: Path, hidden: Sequence[str] = (), runtime: Runtime = HARNESS
+    ) -> None:
         self.name = f"{setup.role}-{setup.fork}-{setup.arm}"
         self._errors = folder / f"{self.name}.stderr"
         self._buffer = b""
         self.ready: dict[str, Any] = {}
         # MLflow's switches are values of the configuration, which the setup carries.
-        environment = without_switches(child_environment())
+        environment = without_switches(runtime.environment())
         for name in hidden:
             environment.pop(name, None)
         with self._errors.open("wb") as errors:
             self.process = subprocess.Popen(
-                python_module("harness.worker"),
+                runtime.command("harness.worker"),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,

@@ -10,7 +10,8 @@ from harness.experiment.arm import ArmProcess
 from harness.experiment.plan import ARMS, arm_order, block_plans, sample_order
 from harness.processes import pinned, split_cpus
 from harness.records import Arm, ArmRun, Block
-from harness.tracking import TEMPLATE_EXPERIMENT, count_traces
+from harness.runtimes import HARNESS
+from harness.stores.throwaway import TEMPLATE_EXPERIMENT, count_traces
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from harness.config import MeasureConfig
     from harness.experiment.progress import Progress
+    from harness.runtimes import Runtime
     from harness.worker import WorkerSetup
 
 PRIME_CALLS = 3
@@ -43,6 +45,7 @@ class TimingPlan(NamedTuple):
         template: A migrated SQLite store to copy for each arm that stores.
         folder: Where the arms' stores live.
         hidden: Environment variables that workers must not see.
+        runtime: What both arms run in.
     """
 
     base: WorkerSetup
@@ -52,6 +55,7 @@ class TimingPlan(NamedTuple):
     template: Path
     folder: Path
     hidden: tuple[str, ...]
+    runtime: Runtime = HARNESS
 
 
 class _ArmState:
@@ -81,7 +85,7 @@ class _ArmState:
                 "prime_calls": PRIME_CALLS,
             }
         )
-        self.process = ArmProcess(setup, self.folder, plan.hidden)
+        self.process = ArmProcess(setup, self.folder, plan.hidden, plan.runtime)
         self.warmup: dict[str, int] = {}
         self.measured_calls = 0
 
