@@ -14,6 +14,7 @@ from harness.report.format import ABSENT, count, duration, listed, number, quant
 from harness.report.losses import loss_table, not_run
 from harness.report.matrix import LEVELS, by_scenario, matrix, recall_by_level
 from harness.report.quantities import COLUMNS, ESTIMATES, estimate_shown, ordered_estimates, why_no_overhead
+from harness.report.upgrades import COMPARED, runtime_words, upgrades
 from harness.report.verdicts import cautions, cell_numbers, verdicts
 from harness.report.view import sweep_view
 
@@ -260,6 +261,9 @@ def html_report(sweep: SweepResult) -> str:
         "findings": _by_kind(view),
         "levels": LEVELS,
         "losses": loss_table(view),
+        "upgrades": upgrades(view),
+        "upgrade_columns": [column for column in COLUMNS if column.key in COMPARED],
+        "runtime_words": runtime_words,
         "not_run": not_run(view),
         "recall_by_level": recall_by_level(view),
         "scenarios": by_scenario(view),
