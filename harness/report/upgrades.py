@@ -32,7 +32,7 @@ class Upgrade(NamedTuple):
     Attributes:
         before: The first of such cells in the sweep.
         after: A later one.
-        versions: Each measured package whose version differs: name, version before, version after.
+        versions: Each measured package that both have in different versions: name, version before, version after.
         facts: What became better or worse recorded, in MLflow's places.
     """
 
@@ -62,13 +62,7 @@ def runtime_words(cell: CellView) -> str:
 
 def _versions(before: CellView, after: CellView) -> tuple[tuple[str, str, str], ...]:
     old, new = before.result.cell.versions, after.result.cell.versions
-    if not old or not new:  # a cell that ended before its workers ran
-        return ()
-    return tuple(
-        (name, old.get(name, ABSENT), new.get(name, ABSENT))
-        for name in sorted({*old, *new})
-        if old.get(name) != new.get(name)
-    )
+    return tuple((name, old[name], new[name]) for name in sorted({*old} & {*new}) if old[name] != new[name])
 
 
 def _facts(before: CellResult, after: CellResult) -> tuple[FactChange, ...]:
