@@ -10,6 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
+
 from harness.config import (
     ALL,
     BACKENDS,
@@ -24,6 +27,7 @@ from harness.config import (
     ExportConfig,
     HarnessConfig,
     MeasureConfig,
+    RuntimeConfig,
     TracingConfig,
 )
 from harness.errors import ConfigError, EndpointError, unknown_option
@@ -61,6 +65,7 @@ def check_config(config: HarnessConfig) -> None:
     _check_tracing(config)
     _check_endpoint(config)
     _check_measure(config)
+    _check_runtime(config.runtime, config.tracing.into)
 
 
 def endpoint_key(config: HarnessConfig) -> str | None:
@@ -322,6 +327,29 @@ def _check_loads(measure: MeasureConfig) -> None:
             "set measure.timing=true, or measure.loads=[]"
         )
     measure.loads = [str(load) for load in sorted(found, key=in_order)]
+
+
+def _check_runtime(runtime: RuntimeConfig, into: str) -> None:
+    """See that each of the packages is a requirement, named once, and that timed traces can go where they should."""
+    named: set[str] = set()
+    for text in runtime.packages:
+        try:
+            name = canonicalize_name(Requirement(text).name)
+        except InvalidRequirement as error:
+            raise ConfigError(
+                f"runtime.packages: {text!r} is not a requirement ({str(error).splitlines()[0]}); write one such as "
+                "mlflow==3.10.1"
+            ) from error
+        if name in named:
+            raise ConfigError(f"runtime.packages names {name} twice; name it once")
+        named.add(name)
+    if "mlflow" in named and into == "server":
+        raise ConfigError(
+            "tracing.into=server cannot be with another mlflow in runtime.packages: the server would still be the "
+            "harness's own version; use tracing.into=sqlite or tracing.into=collector"
+        )
+    if runtime.python and not os.access(runtime.python, os.X_OK):
+        raise ConfigError(f"runtime.python={runtime.python!r} is not a program that runs; give the path of a Python")
 
 
 def check_target(target: str, key: str, kind: Literal["class", "function"] = "class") -> None:

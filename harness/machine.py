@@ -12,6 +12,7 @@ from pathlib import Path
 from harness.processes import core_siblings
 from harness.records import Machine
 
+HARNESS_PACKAGE = "llm-tracing-harness"
 MEASURED_PACKAGES = (
     "mlflow",
     "openai",
@@ -47,7 +48,7 @@ def this_machine(arm_cpus: tuple[int, ...] = (), gateway_cpus: tuple[int, ...] =
 def package_versions() -> dict[str, str]:
     """Versions of what is measured, and of the harness and Python; packages that are not there are left out."""
     found = {"python": platform.python_version()}
-    for name in ("llm-tracing-harness", *MEASURED_PACKAGES):
+    for name in (HARNESS_PACKAGE, *MEASURED_PACKAGES):
         try:
             found[name] = version(name)
         except PackageNotFoundError:

@@ -633,7 +633,8 @@ class CellRecord(Record):
         provider = self.provider if self.backend in ("", self.provider) else f"{self.provider} ({self.backend})"
         turned = ", ".join(filter(None, (levels_label(self.level, self.against, self.into), self.switches)))
         switches = f" [{turned}]" if turned else ""
-        return f"{provider} / {self.tracing}{' ' + self.style if self.style else ''}{switches}"
+        runtime = f" on {self.runtime}" if self.runtime else ""
+        return f"{provider} / {self.tracing}{' ' + self.style if self.style else ''}{switches}{runtime}"
 
 
 class CellRecords(NamedTuple):

@@ -27,6 +27,7 @@ from harness.driving import load, why_not
 from harness.endings import Leaving, burst, end, fork
 from harness.errors import HarnessError, InputError, NotApplicableError, WorkerError
 from harness.flows import Flows, Parts
+from harness.machine import package_versions
 from harness.observing import type_name
 from harness.processes import allowed_cpus, die_with_parent
 from harness.prompts import Sample
@@ -372,6 +373,7 @@ def _serve(out: TextIO, lines: Iterator[str]) -> None:
             "source": worker.strategy.source(),
             "expects_traces": worker.expects_traces,
             "not_applicable": worker.refusals(),
+            "versions": package_versions(),
         },
     )
     commands: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {

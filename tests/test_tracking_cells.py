@@ -16,8 +16,8 @@ from mlflow.entities import Feedback
 from harness.errors import StoreError
 from harness.records import CellRecord, CellRecords, Loss, Machine, NotApplicable
 from harness.results import CellResult, CompletenessResult, Judgement, TransparencyFinding, Verdict
+from harness.stores.traces import stored_trace
 from harness.tracking import DIFFERENCES_FILE, Store, assessments, cell_metrics
-from harness.tracking.traces import stored_trace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

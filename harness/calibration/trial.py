@@ -7,8 +7,9 @@ import random
 from statistics import fmean, median
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from harness.config import measure_of
 from harness.errors import CellError
-from harness.experiment.analysis import analyse_cell, measure_of
+from harness.experiment.analysis import analyse_cell
 from harness.overhead import analyse, latencies
 
 if TYPE_CHECKING:

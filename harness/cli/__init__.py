@@ -10,6 +10,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from harness import __version__
+from harness.cli.requirements import with_quoted_requirements
 from harness.errors import EXIT_INTERRUPTED, ConfigError, HarnessError
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ def _dispatch(given: list[str]) -> int:
     if any(argument.split("=")[0] in HYDRA_FLAGS for argument in given):
         return _hydra(given)
     multirun = any(argument in ("-m", "--multirun") for argument in given)
-    overrides = [argument for argument in given if argument not in ("-m", "--multirun")]
+    overrides = [with_quoted_requirements(argument) for argument in given if argument not in ("-m", "--multirun")]
     for argument in overrides:
         if argument.startswith("-"):
             raise ConfigError(f"unknown flag {argument!r}; the flags are: -m, --help, --version, --cfg job")

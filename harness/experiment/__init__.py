@@ -9,12 +9,14 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shutil
 import time
 import uuid
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness import __version__
 from harness.checks import endpoint_key
 from harness.collector.process import Collector
 from harness.collector.spans import stored_traces
@@ -28,7 +30,7 @@ from harness.experiment.stages import Stages
 from harness.experiment.timing import ArmPlan, TimingPass, TimingPlan
 from harness.gateway.process import Gateway
 from harness.gateway.settings import GatewayConfig
-from harness.machine import package_versions, this_machine
+from harness.machine import HARNESS_PACKAGE, package_versions, this_machine
 from harness.overhead import analyse, precision_reached
 from harness.overhead.stopping import so_far
 from harness.processes import WorkFolder, split_cpus, timing_lock
@@ -48,11 +50,13 @@ from harness.records import (
     read_jsonl,
     write_cell,
 )
+from harness.runtimes import HARNESS, Runtime, has_own_environment, runtime_label, runtime_of
 from harness.scenarios import scenario_of
+from harness.stores.throwaway import TEMPLATE_EXPERIMENT
 from harness.tracing import STRATEGIES, strategy_label
 from harness.tracing.levels import EXPORTED, UNTRACED, level_environment, traces_share
 from harness.tracing.switches import switch_environment, switches_label, without_switches
-from harness.tracking import CELL_TAG, KIND_TAG, SWEEP_TAG, Ending, Store, make_template
+from harness.tracking import CELL_TAG, KIND_TAG, SWEEP_TAG, Ending, Store
 from harness.urls import without_secrets
 from harness.worker import WORKER_NAME, WorkerSetup
 
@@ -188,6 +192,9 @@ class _Cell:
         self.judged: tuple[int, OverheadResult] | None = None
         self.trouble: HarnessError | None = None
         self.api_key = endpoint_key(config)
+        self.runtime: Runtime = HARNESS
+        # What the workers had is known once the first of them says so.
+        self.versions = {} if has_own_environment(config) else package_versions()
 
     @property
     def label(self) -> str:
@@ -199,11 +206,16 @@ class _Cell:
         named = f"{provider.name}{backend} / {self.config.tracing.name}{' ' + style if style else ''}"
         tracing = self.config.tracing
         turned = ", ".join(filter(None, (levels_label(tracing.level, tracing.against, tracing.into), switches)))
-        return f"{named} [{turned}]" if turned else named
+        if turned:
+            named += f" [{turned}]"
+        runtime = runtime_label(self.config.runtime)
+        return f"{named} on {runtime}" if runtime else named
 
     def run(self, *, completeness: bool = True) -> None:
         """All passes, with one gateway for the cell; without completeness the timing pass alone."""
         with WorkFolder() as folder, contextlib.ExitStack() as ending:
+            # Before the lock: making an environment may take minutes.
+            self.runtime = runtime_of(self.config, folder.path, self.progress.note)
             if self.config.measure.timing:
                 # Held from the start: another cell's imports would disturb a timing as much as its calls.
                 with self.stages.of("waiting"):
@@ -333,6 +345,7 @@ class _Cell:
             folder=folder,
             hidden=self._hidden(),
             endpoint_kind=self.config.endpoint.kind,
+            runtime=self.runtime,
         )
 
     def _arm(self, level: str, collector: Collector | None) -> ArmPlan:
@@ -352,10 +365,12 @@ class _Cell:
         """A migrated store to copy, the same for all cells of a sweep."""
         shared = self.config.sweep.work_dir
         # A launcher may have brought the job to a machine that does not have the sweep's folder.
-        template = (Path(shared) if shared and Path(shared).is_dir() else folder) / "template.db"
+        place = Path(shared) if shared and Path(shared).is_dir() else folder
+        # One for each runtime whose MLflow has a schema of its own.
+        template = place / (f"template-{self.runtime.name}.db" if self.runtime.name else "template.db")
         if not template.exists():
             self.progress.stage("making a store to copy")
-            make_template(template)
+            self.runtime.make_template(template)
         return template
 
     def _hidden(self) -> tuple[str, ...]:
@@ -364,9 +379,14 @@ class _Cell:
         return (*own, *(name for name in os.environ if _PROVIDER_VARIABLE.match(name)))
 
     def _completeness_pass(self, setup: WorkerSetup, folder: Path) -> None:
+        own_store = None if self.runtime.shares_store else self._own_store(folder)
+        if own_store is not None:
+            setup = setup.model_copy(
+                update={"tracking_uri": f"sqlite:///{own_store}", "experiment": TEMPLATE_EXPERIMENT}
+            )
         with contextlib.ExitStack() as ending:
-            worker = ending.enter_context(ArmProcess(setup, folder, self._hidden()))
-            untraced = ending.enter_context(ArmProcess(self._untraced(setup), folder, self._hidden()))
+            worker = ending.enter_context(ArmProcess(setup, folder, self._hidden(), self.runtime))
+            untraced = ending.enter_context(ArmProcess(self._untraced(setup), folder, self._hidden(), self.runtime))
             with self.stages.of("starting"):
                 if self.timing is not None:
                     # All processes start together, but nothing else runs while traces are held against the wire.
@@ -374,6 +394,8 @@ class _Cell:
                 worker.wait_ready()
                 untraced.wait_ready()
             self.source = worker.ready["source"]
+            # The harness itself is not installed in an environment of the workers' own.
+            self.versions = {HARNESS_PACKAGE: __version__} | worker.ready["versions"]
             self.expects_traces = worker.ready["expects_traces"]
             self.not_applicable = tuple(map(NotApplicable.model_validate, worker.ready["not_applicable"]))
             samples = len(self.prompts.samples) - len(self.not_applicable)
@@ -393,7 +415,11 @@ class _Cell:
             self._run_samples(untraced, [one.sample_id for one in self.not_applicable])
             untraced.finish()
         self._repeat_own_scenarios(setup, folder)
-        self.traces = self.store.read_traces(WORKER_NAME.format(cell=self.cell_id), begun_unix_ns, time.time_ns())
+        self.traces = (
+            self.store.read_traces(WORKER_NAME.format(cell=self.cell_id), begun_unix_ns, time.time_ns())
+            if own_store is None
+            else self._read_own(own_store)
+        )
         if self.collector is not None:
             known = {trace.trace_id: trace.call_id for trace in self.traces if trace.call_id is not None}
             self.traces += tuple(stored_traces(self.collector.spans(), known))
@@ -401,6 +427,21 @@ class _Cell:
         if self._is_unintended_failure():
             first = self.calls[0]
             raise CellError(f"every call failed, the first with {first.error_type}: {first.error_message}")
+
+    def _own_store(self, folder: Path) -> Path:
+        """A store for an MLflow that cannot use the person's, or whose traces should be as it keeps them."""
+        path = folder / "own" / "store.db"
+        path.parent.mkdir()
+        shutil.copyfile(self._template(folder), path)
+        return path
+
+    def _read_own(self, path: Path) -> tuple[StoredTrace, ...]:
+        """The traces of such a store as its MLflow reads them; the person's store gets a copy of each."""
+        self.progress.stage("reading traces with the runtime's MLflow")
+        found = self.runtime.read_traces(path)
+        for reason in self.store.adopt_traces(found.plain):
+            self.progress.note(reason)
+        return found.records
 
     def _is_unintended_failure(self) -> bool:
         """Whether nothing at all was answered, and neither a script nor a recording nor a scenario asks for that."""
@@ -423,7 +464,7 @@ class _Cell:
             return
         again = self._untraced(setup).model_copy(update={"fork": CONTROL_FORK})
         self.progress.stage("repeating scenarios of one's own", len(own))
-        with ArmProcess(again, folder, self._hidden()) as control:
+        with ArmProcess(again, folder, self._hidden(), self.runtime) as control:
             control.wait_ready()
             self._run_samples(control, [one.id for one in self.prompts.samples if one.id not in own])
             control.finish()
@@ -548,7 +589,7 @@ class _Cell:
             expects_traces=self.expects_traces,
             expected_share=traces_share(config.tracing),
             config=public_config(config),
-            versions=package_versions(),
+            versions=self.versions,
             machine=self.machine,
             prompt_set_digest=self.prompts.digest,
             sample_count=len(self.prompts.samples),
@@ -565,7 +606,7 @@ class _Cell:
             level=config.tracing.level,
             against=config.tracing.against,
             into=config.tracing.into,
-            runtime=" ".join(config.runtime.packages),
+            runtime=runtime_label(config.runtime),
             stopped_by="" if self.timing is None else self.timing.stopped_by,
             stages_s=self.stages.seconds(),
         )

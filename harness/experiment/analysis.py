@@ -122,9 +122,10 @@ def floors_by_provider(cells: Iterable[CellResult]) -> dict[str, dict[str, float
 
 
 def floor_key(result: CellResult) -> str:
-    """What a floor belongs to: the provider with its backend."""
+    """What a floor belongs to: the provider with its backend, in its runtime."""
     cell = result.cell
-    return cell.provider if cell.backend in ("", cell.provider) else f"{cell.provider} ({cell.backend})"
+    provider = cell.provider if cell.backend in ("", cell.provider) else f"{cell.provider} ({cell.backend})"
+    return f"{provider} on {cell.runtime}" if cell.runtime else provider
 
 
 def summarise(  # noqa: PLR0913  # the parts of a sweep, each named

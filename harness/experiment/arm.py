@@ -11,7 +11,8 @@ import time
 from typing import TYPE_CHECKING, Any, Self
 
 from harness.errors import ConfigError, HarnessError, NotApplicableError, WorkerError
-from harness.processes import child_environment, end, pin, python_module, resume, suspend
+from harness.processes import end, pin, resume, suspend
+from harness.runtimes import HARNESS
 from harness.tracing.switches import without_switches
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
+    from harness.runtimes import Runtime
     from harness.worker import WorkerSetup
 
 START_TIMEOUT_S = 300.0
@@ -34,6 +36,7 @@ class ArmProcess:
         setup: What the worker has to know.
         folder: Where its standard error goes.
         hidden: Environment variables that the worker must not see, such as a provider's key.
+        runtime: What it runs in.
         environment: Variables that the interpreter reads at its start.
     """
 
@@ -42,6 +45,7 @@ class ArmProcess:
         setup: WorkerSetup,
         folder: Path,
         hidden: Sequence[str] = (),
+        runtime: Runtime = HARNESS,
         environment: Mapping[str, str] | None = None,
     ) -> None:
         self.name = f"{setup.role}-{setup.fork}-{setup.arm}"
@@ -49,12 +53,12 @@ class ArmProcess:
         self._buffer = b""
         self.ready: dict[str, Any] = {}
         # MLflow's switches are values of the configuration, which the setup carries.
-        whole = without_switches(child_environment())
+        whole = without_switches(runtime.environment())
         for name in hidden:
             whole.pop(name, None)
         with self._errors.open("wb") as errors:
             self.process = subprocess.Popen(
-                python_module("harness.worker"),
+                runtime.command("harness.worker"),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,

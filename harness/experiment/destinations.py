@@ -12,8 +12,8 @@ from harness.collector.process import Collector
 from harness.collector.settings import CollectorConfig
 from harness.server.process import MlflowServer
 from harness.server.settings import ServerConfig
+from harness.stores.throwaway import count_traces
 from harness.tracing.switches import otlp_environment
-from harness.tracking import count_traces
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,7 +10,8 @@ from harness.experiment.loss import DRAIN_S_PER_CALL, is_complete
 from harness.experiment.plan import ARMS
 from harness.loads import SATURATION, Load, parse_load
 from harness.records import CallId, LoadRun, SkippedLoad
-from harness.tracking import count_traces, read_own_traces
+from harness.runtimes import HARNESS
+from harness.stores.throwaway import count_traces
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from harness.experiment.arm import ArmProcess
     from harness.experiment.progress import Progress
     from harness.records import Arm
+    from harness.runtimes import Runtime
 
 KEPT_UP = 0.9
 """Below this share of the offered rate the calls themselves are the limit: more cannot be offered."""
@@ -59,15 +61,19 @@ class LoadPass:
         measure: What to run, and how much of it.
         seed: The order of loads and arms is a function of it.
         timeout_s: How long one request of an SDK may take.
+        runtime: What the arms run in, and what can read their stores.
     """
 
-    def __init__(self, measure: MeasureConfig, seed: int, endpoint_kind: str, timeout_s: float) -> None:
+    def __init__(
+        self, measure: MeasureConfig, seed: int, endpoint_kind: str, timeout_s: float, runtime: Runtime = HARNESS
+    ) -> None:
         self.runs: list[LoadRun] = []
         self.answered: list[str] = []
         self.skipped: dict[str, str] = {}
         self.measure = measure
         self.seed = seed
         self.timeout_s = timeout_s
+        self.runtime = runtime
         self._loads: list[Load] = []
         for load in map(parse_load, measure.loads):
             reason = _cannot_answer(load, endpoint_kind)
@@ -211,7 +217,8 @@ class _ForkLoads:
         """Whole traces of the step's own calls; its warm-up, all at once, may overflow a small queue by itself."""
         if state.store is None:
             return 0
-        whole = {trace.call_id for trace in read_own_traces(state.store) if trace.call_id and is_complete(trace)}
+        records = self._owner.runtime.read_traces(state.store).records
+        whole = {trace.call_id for trace in records if trace.call_id and is_complete(trace)}
         calls = map(CallId.parse, whole)
         return sum(call.phase == "load" and call.repetition >= first_repetition for call in calls)
 

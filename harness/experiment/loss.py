@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 from harness.config import PROCESS_ENDINGS
 from harness.experiment.arm import ArmProcess
 from harness.records import CallId, Loss, ProcessEnding
-from harness.tracking import TEMPLATE_EXPERIMENT, read_own_traces
+from harness.runtimes import HARNESS
+from harness.stores.throwaway import TEMPLATE_EXPERIMENT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from harness.experiment.progress import Progress
     from harness.prompts import Sample
     from harness.records import StoredTrace
+    from harness.runtimes import Runtime
     from harness.worker import WorkerSetup
 
 AT_ONCE = 2
@@ -47,6 +49,7 @@ class LossPlan(NamedTuple):
         template: A migrated SQLite store; each worker has a copy of its own.
         folder: Where the copies live.
         hidden: Environment variables that workers must not see.
+        runtime: What the workers run in.
     """
 
     base: WorkerSetup
@@ -54,6 +57,7 @@ class LossPlan(NamedTuple):
     template: Path
     folder: Path
     hidden: tuple[str, ...]
+    runtime: Runtime = HARNESS
 
 
 class LossPass:
@@ -121,7 +125,7 @@ class _Attempt:
                 "samples": plain_samples(plan.base.samples),
             }
         )
-        self._process = ArmProcess(setup, self._folder, plan.hidden)
+        self._process = ArmProcess(setup, self._folder, plan.hidden, plan.runtime)
 
     def run(self) -> Loss:
         """Make the calls, end, and count."""
@@ -138,7 +142,9 @@ class _Attempt:
         waited_ns = self._settle()
         # Whatever the worker has left behind must not write while it is counted.
         self._process.kill()
-        counts = count(trace for trace in read_own_traces(self._store) if not _is_of_first(before, trace))
+        counts = count(
+            trace for trace in self.plan.runtime.read_traces(self._store).records if not _is_of_first(before, trace)
+        )
         expected = made["made"] if self._process.ready["expects_traces"] else 0
         if 0.0 < self.plan.base.expected_share < 1.0:
             # Where calls are sampled nobody can say which traces should be there: none counts as lost.

@@ -16,8 +16,9 @@ from harness.experiment.watch import MachineWatch
 from harness.overhead import MIN_FORKS
 from harness.processes import pinned, split_cpus
 from harness.records import Arm, ArmRun, Block, MachineSample, StoppedBy
+from harness.runtimes import HARNESS
+from harness.stores.throwaway import TEMPLATE_EXPERIMENT
 from harness.tracing.levels import EXPORTED
-from harness.tracking import TEMPLATE_EXPERIMENT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from harness.config import MeasureConfig
     from harness.experiment.progress import Progress
+    from harness.runtimes import Runtime
     from harness.worker import WorkerSetup
 
 PRIME_CALLS = 3
@@ -60,6 +62,7 @@ class TimingPlan(NamedTuple):
         folder: Where the arms' stores live.
         hidden: Environment variables that workers must not see.
         endpoint_kind: What answers: not every endpoint can take every load.
+        runtime: What both arms run in.
     """
 
     base: WorkerSetup
@@ -70,6 +73,7 @@ class TimingPlan(NamedTuple):
     folder: Path
     hidden: tuple[str, ...]
     endpoint_kind: str = "simulator"
+    runtime: Runtime = HARNESS
 
 
 class _ArmState:
@@ -127,7 +131,7 @@ class _ArmState:
         seed = self.plan.measure.hash_seed
         # Said in any case: a person's shell may have set one.
         chance = {"PYTHONHASHSEED": "random" if seed is None else str(seed)}
-        self._process = ArmProcess(setup, self.folder, self.plan.hidden, chance)
+        self._process = ArmProcess(setup, self.folder, self.plan.hidden, self.plan.runtime, chance)
 
     def rest(self) -> None:
         """Stop the worker, and then what runs beside it."""
@@ -227,7 +231,7 @@ class TimingPass:
         self.stopped_by: StoppedBy = ""
         self.period_ms: float = plan.measure.period_ms
         self._watch = MachineWatch()
-        self.loads = LoadPass(plan.measure, plan.seed, plan.endpoint_kind, plan.base.timeout_s)
+        self.loads = LoadPass(plan.measure, plan.seed, plan.endpoint_kind, plan.base.timeout_s, plan.runtime)
         self._waiting: dict[int, dict[Arm, _ArmState]] = {}
         self._forks_started = 0
 

@@ -12,6 +12,7 @@ from harness.providers.transport import (
     PerLoop,
     async_client_arguments,
     client_arguments,
+    library_of,
 )
 
 if TYPE_CHECKING:
@@ -73,12 +74,12 @@ class OpenAIBackend:
     embedding_model = "text-embedding-3-small"
 
     def __init__(self, connection: Connection) -> None:
-        import httpx2  # noqa: PLC0415 - only the backend's packages, see LangChainProvider
-        from openai import DEFAULT_CONNECTION_LIMITS  # noqa: PLC0415
+        # Only the backend's packages, see LangChainProvider.
+        from openai import DEFAULT_CONNECTION_LIMITS, DefaultHttpxClient  # noqa: PLC0415
         from openai.resources.chat.completions import Completions  # noqa: PLC0415
         from openai.resources.embeddings import Embeddings as EmbeddingsResource  # noqa: PLC0415
 
-        self._limits = httpx2.Limits(
+        self._limits = library_of(DefaultHttpxClient).Limits(
             max_connections=DEFAULT_CONNECTION_LIMITS.max_connections,
             max_keepalive_connections=DEFAULT_CONNECTION_LIMITS.max_keepalive_connections,
             keepalive_expiry=KEEPALIVE_EXPIRY_S,

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import TYPE_CHECKING, Any
 
-import httpx2
-from mistralai.client import Mistral
-from mistralai.client.utils import BackoffStrategy, RetryConfig
 from mistralai.extra.utils.response_format import response_format_from_pydantic_model
 
 from harness.providers import Operation
@@ -23,6 +21,13 @@ from harness.providers.parameters import (
 )
 from harness.providers.schemas import reply_class
 from harness.providers.transport import KEEPALIVE_EXPIRY_S, PerLoop, async_client_arguments, client_arguments
+
+try:
+    from mistralai.client import Mistral, httpclient
+    from mistralai.client.utils import BackoffStrategy, RetryConfig
+except ImportError:  # the SDK before 2.0 has all of it one level up
+    from mistralai import Mistral, httpclient  # type: ignore[no-redef,attr-defined]
+    from mistralai.utils import BackoffStrategy, RetryConfig  # type: ignore[no-redef,import-untyped]
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -41,8 +46,11 @@ EMBEDDING_MODEL = "mistral-embed"
 OWN_WORDS = ("retries", "timeout_ms")
 """What the SDK keeps to itself."""
 
-LIMITS = httpx2.Limits(max_connections=100, max_keepalive_connections=20, keepalive_expiry=KEEPALIVE_EXPIRY_S)
-"""httpx2's defaults, which are the SDK's, but for the expiry."""
+HTTPX: Any = httpclient.httpx  # type: ignore[attr-defined]  # what it imports itself
+"""The HTTP library that the SDK is written for: ``httpx2``, or ``httpx`` in older versions."""
+
+LIMITS = HTTPX.Limits(max_connections=100, max_keepalive_connections=20, keepalive_expiry=KEEPALIVE_EXPIRY_S)
+"""Its defaults, which are the SDK's, but for the expiry."""
 
 
 class MistralProvider:
@@ -57,7 +65,7 @@ class MistralProvider:
     def __init__(self, *, base_url: str, backend: str, model: str, api_key: str, timeout_s: float) -> None:
         require_backend(self.name, backend, ("mistralai",))
         self._model = model
-        self._http = httpx2.Client(follow_redirects=True, limits=LIMITS, **client_arguments())
+        self._http = HTTPX.Client(follow_redirects=True, limits=LIMITS, **client_arguments())
         self._settings: dict[str, Any] = {
             "server_url": base_url,
             "api_key": api_key,
@@ -68,8 +76,8 @@ class MistralProvider:
         self._async = PerLoop(self._async_client)
         self._accepted = accepted_by(self._client.chat.complete)
 
-    def _async_client(self) -> tuple[Mistral, httpx2.AsyncClient]:
-        http = httpx2.AsyncClient(follow_redirects=True, limits=LIMITS, **async_client_arguments())
+    def _async_client(self) -> tuple[Mistral, Any]:
+        http = HTTPX.AsyncClient(follow_redirects=True, limits=LIMITS, **async_client_arguments())
         return Mistral(**self._settings, async_client=http), http
 
     def request(self, sample: Sample) -> dict[str, Any]:
@@ -123,9 +131,11 @@ class MistralProvider:
         yield Operation("embeddings_async", "async", self._embed_async, *embed)
 
     def _retry_request(self, sample: Sample) -> dict[str, Any]:
-        backoff = BackoffStrategy(
-            initial_interval=10, max_interval=200, exponent=1.5, max_elapsed_time=5000, jitter_ms=10
-        )
+        wanted: dict[str, Any] = {
+            "initial_interval": 10, "max_interval": 200, "exponent": 1.5, "max_elapsed_time": 5000, "jitter_ms": 10,
+        }  # fmt: skip
+        known = inspect.signature(BackoffStrategy).parameters  # older SDKs choose the jitter themselves
+        backoff = BackoffStrategy(**{name: value for name, value in wanted.items() if name in known})
         return {**self.request(sample), "retries": RetryConfig("backoff", backoff, retry_connection_errors=True)}
 
     def _timeout_request(self, sample: Sample) -> dict[str, Any]:

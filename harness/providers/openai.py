@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import httpx2
 from openai import (
     DEFAULT_CONNECTION_LIMITS,
     AsyncOpenAI,
@@ -30,7 +29,13 @@ from harness.providers.parameters import (
     user_texts,
 )
 from harness.providers.schemas import reply_class, strict_format
-from harness.providers.transport import KEEPALIVE_EXPIRY_S, PerLoop, async_client_arguments, client_arguments
+from harness.providers.transport import (
+    KEEPALIVE_EXPIRY_S,
+    PerLoop,
+    async_client_arguments,
+    client_arguments,
+    library_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -45,7 +50,7 @@ if TYPE_CHECKING:
 
 EMBEDDING_MODEL = "text-embedding-3-small"
 
-LIMITS = httpx2.Limits(
+LIMITS = library_of(DefaultHttpxClient).Limits(
     max_connections=DEFAULT_CONNECTION_LIMITS.max_connections,
     max_keepalive_connections=DEFAULT_CONNECTION_LIMITS.max_keepalive_connections,
     keepalive_expiry=KEEPALIVE_EXPIRY_S,

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import threading
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from weakref import WeakKeyDictionary
 
+from harness.errors import WorkerError
 from harness.providers.callid import attach_call_id, attach_call_id_async
 
 if TYPE_CHECKING:
@@ -15,7 +17,18 @@ if TYPE_CHECKING:
 KEEPALIVE_EXPIRY_S = 24 * 3600.0
 """How long an idle connection is kept. The SDKs' 5 s would make an arm connect anew after each rest."""
 
+LIBRARIES = ("httpx2", "httpx")
+
 T = TypeVar("T")
+
+
+def library_of(client: type) -> Any:
+    """The HTTP library that a class of client comes from: ``httpx2``, or ``httpx`` in older SDKs."""
+    for base in client.__mro__:
+        root = base.__module__.partition(".")[0]
+        if root in LIBRARIES:
+            return importlib.import_module(root)
+    raise WorkerError(f"{client.__qualname__} is built on neither of {' and '.join(LIBRARIES)}: it cannot be measured")
 
 
 def client_arguments() -> dict[str, Any]:

@@ -20,6 +20,7 @@ from harness.report.quantities import COLUMNS, why_no_overhead
 from harness.report.soundness import comparisons_sentence, cost_rows, sound_rows
 from harness.report.stages import not_measuring, stages_shown
 from harness.report.steps import MEANINGS, step_tables
+from harness.report.upgrades import COMPARED, runtime_words, upgrades
 from harness.report.verdicts import cautions, cell_numbers, verdicts
 from harness.report.view import sweep_view
 
@@ -304,6 +305,9 @@ def html_report(sweep: SweepResult) -> str:
         "load_panels": _load_panels(view),
         "loads": load_results(view),
         "losses": loss_table(view),
+        "upgrades": upgrades(view),
+        "upgrade_columns": [column for column in COLUMNS if column.key in COMPARED],
+        "runtime_words": runtime_words,
         "not_run": not_run(view),
         "recall_by_level": recall_by_level(view),
         "scenarios": by_scenario(view),

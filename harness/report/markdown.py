@@ -17,6 +17,7 @@ from harness.report.quantities import COLUMNS
 from harness.report.soundness import comparisons_sentence, cost_rows, sound_rows
 from harness.report.stages import not_measuring, stages_shown
 from harness.report.steps import step_tables
+from harness.report.upgrades import COMPARED, runtime_words, upgrades
 from harness.report.verdicts import cautions, cell_numbers, verdicts
 from harness.report.view import sweep_view
 
@@ -165,6 +166,23 @@ def _load_lines(view: SweepView) -> list[str]:
     return lines or ["No cell was timed."]
 
 
+def _upgrade_lines(view: SweepView) -> list[str]:
+    found = upgrades(view)
+    if not found:
+        return []
+    lines = ["## What other versions changed", ""]
+    titles = {column.key: column.title for column in COLUMNS}
+    for one in found:
+        cells = (one.before, one.after)
+        lines += [f"### {escape(one.before.name)}: {escape(runtime_words(one.after))}", ""]
+        rows = [[name, escape(old), escape(new)] for name, old, new in one.versions]
+        rows += [[titles[key], *(escape(cell.shown[key].text) for cell in cells)] for key in COMPARED]
+        rows += [[escape(change.fact), change.before, change.after] for change in one.facts]
+        headings = ("", *(f"Cell {cell.number}: {escape(runtime_words(cell))}" for cell in cells))
+        lines += [*_table(headings, rows), ""]
+    return lines
+
+
 def _level_lines(view: SweepView) -> list[str]:
     rows = [[escape(row.cell.name), *row.shares] for row in recall_by_level(view)]
     if not rows:
@@ -299,6 +317,7 @@ def markdown_report(sweep: SweepResult) -> str:
     lines += ["## Findings", "", *_finding_lines(findings(view))]
     lines += ["## Known defects", "", *_defect_lines(view), ""]
     lines += ["## Traces lost when a process ends", "", *_loss_lines(view), ""]
+    lines += _upgrade_lines(view)
     lines += ["## What was not found out", "", *_absence_lines(view), "", *_not_run_lines(view)]
     lines += _level_lines(view) + _scenario_lines(view)
     lines += ["## Under load", "", *_load_lines(view), ""]

@@ -17,9 +17,10 @@ if TYPE_CHECKING:
 MACHINE = "machine"
 VERSION = "version"
 DIGEST = "prompt-set digest"
+RUNTIME = "runtime"
 _REFUSED = (MACHINE, VERSION, DIGEST)
 _OF = (VERSION, DIGEST, "model", "samples")
-_NOT_A_CONDITION = ("provider", "prompts", "tracing", "sweep", "store")
+_NOT_A_CONDITION = ("provider", "prompts", "tracing", "sweep", "store", "runtime")
 """Groups of the configuration that the record's own fields stand for, or that change no result."""
 
 
@@ -76,6 +77,7 @@ def _aspects(result: CellResult) -> dict[Aspect, str]:
     """Everything the cell is known to have, what people choose first; what was not recorded is left out."""
     cell = result.cell
     found = {Aspect(name, ""): str(getattr(cell, name)) for name in ("prompts", "endpoint", "measure", "seed")}
+    found[Aspect(RUNTIME, "")] = cell.runtime or "current"
     provider = cell.config.get("provider")
     if isinstance(provider, dict) and "model" in provider:
         found[Aspect("model", provider_label(result))] = str(provider["model"])
@@ -129,6 +131,15 @@ def settings(sweep: SweepResult) -> tuple[Setting, ...]:
     return tuple(Setting(words[key], tuple(members)) for key, members in numbers.items())
 
 
+def _is_runtimes_own(version: Aspect, per_cell: list[dict[Aspect, str]]) -> bool:
+    """Whether a version differs only between runtimes, which somebody asked for."""
+    found: dict[str, set[str]] = {}
+    for aspects in per_cell:
+        if version in aspects:
+            found.setdefault(aspects[Aspect(RUNTIME, "")], set()).add(aspects[version])
+    return all(len(versions) == 1 for versions in found.values())
+
+
 def refused_differences(sweep: SweepResult) -> tuple[Difference, ...]:
     """What nobody asked to vary and yet differs between cells: machine, versions, prompts of one name.
 
@@ -137,7 +148,7 @@ def refused_differences(sweep: SweepResult) -> tuple[Difference, ...]:
     per_cell = [_aspects(result) for result in sweep.cells]
     by_parting: dict[tuple[tuple[int, ...], ...], dict[Aspect, tuple[str, ...]]] = {}
     for aspect in _varying(per_cell):
-        if aspect.kind not in _REFUSED:
+        if aspect.kind not in _REFUSED or (aspect.kind == VERSION and _is_runtimes_own(aspect, per_cell)):
             continue
         having: dict[str, list[int]] = {}
         for number, aspects in enumerate(per_cell, start=1):

@@ -21,7 +21,7 @@ from harness.report.quantities import (
     quantities,
     traces_shown,
 )
-from harness.report.settings import Setting, provider_label, settings
+from harness.report.settings import RUNTIME, Setting, provider_label, settings
 
 if TYPE_CHECKING:
     from harness.results import CellResult, CorrectedVerdict, SweepResult
@@ -110,6 +110,11 @@ def _strategy(result: CellResult) -> str:
 
 
 def _names(sweep: SweepResult, words: list[str]) -> list[str]:
+    # The label itself says in which runtime a cell's workers ran.
+    words = [
+        word.replace(f"{RUNTIME} {result.cell.runtime or 'current'}", "").strip(", ")
+        for result, word in zip(sweep.cells, words, strict=True)
+    ]
     names = [
         result.cell.label + (f" ({word})" if word else "") for result, word in zip(sweep.cells, words, strict=True)
     ]

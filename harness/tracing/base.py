@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import mlflow
 
+from harness.tracing.attribution import attributed, prepare_attribution
+
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
@@ -19,6 +21,7 @@ class MLflowTracing:
 
     def install(self, provider: Provider, tracking_uri: str | None, experiment: str | None) -> None:  # noqa: ARG002 - for subclasses
         """Say where traces go; ``None`` leaves MLflow's own default."""
+        prepare_attribution()
         if tracking_uri is not None:
             mlflow.set_tracking_uri(tracking_uri)
         if experiment is not None:
@@ -26,7 +29,7 @@ class MLflowTracing:
 
     def attribute(self, metadata: dict[str, str]) -> AbstractContextManager[None]:
         """Put metadata on each trace that is begun inside; a stream has to be consumed inside too."""
-        return mlflow.tracing.context(metadata=metadata)
+        return attributed(metadata)
 
     def drain(self) -> None:
         """Empty MLflow's queues: spans waiting for export, writes waiting for the store, spans for a collector.

@@ -6,6 +6,7 @@ back into records. It never imports an SDK and turns no tracing on.
 
 from __future__ import annotations
 
+from harness.stores.throwaway import make_template
 from harness.tracking.cells import cell_metrics, cell_params, cell_tags
 from harness.tracking.store import (
     CELL_TAG,
@@ -23,7 +24,6 @@ from harness.tracking.store import (
     Ending,
     Store,
 )
-from harness.tracking.throwaway import TEMPLATE_EXPERIMENT, count_traces, make_template, read_own_traces
 from harness.tracking.uris import absolute_uri, check_store
 
 __all__ = [
@@ -39,7 +39,6 @@ __all__ = [
     "RECORDS_FOLDER",
     "STARTED_TAG",
     "SWEEP_TAG",
-    "TEMPLATE_EXPERIMENT",
     "Ending",
     "Store",
     "absolute_uri",
@@ -47,7 +46,5 @@ __all__ = [
     "cell_params",
     "cell_tags",
     "check_store",
-    "count_traces",
     "make_template",
-    "read_own_traces",
 ]

@@ -22,8 +22,8 @@ from mlflow.tracking import MlflowClient
 
 from harness.errors import StoreError
 from harness.report.judged import trace_verdicts
+from harness.stores.traces import search
 from harness.tracking.temporary import environment, replaced
-from harness.tracking.traces import search
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,31 +7,30 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import mlflow
 from mlflow.entities import Metric, Param, RunTag, ViewType
 from mlflow.exceptions import MlflowException
-from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
-from mlflow.tracing.utils.artifact_utils import get_artifact_uri_for_trace
 from mlflow.tracking import MlflowClient
 
 from harness.errors import EndpointError, StoreError
 from harness.records import CELL_FILE, CellRecords, StoredTrace, cell_text, read_cell, write_cell
 from harness.report.differences import difference_table
+from harness.stores.traces import PAGE, attachments_of, first_start, search, stored_trace, with_attachments
+from harness.tracking.adopting import adopt_trace
 from harness.tracking.assessments import assess_traces
 from harness.tracking.cells import cell_metrics, cell_params, cell_tags, stage_metrics
 from harness.tracking.owners import is_dead, process_identity
 from harness.tracking.table import log_evaluation
 from harness.tracking.temporary import environment
-from harness.tracking.traces import PAGE, first_start, search, stored_trace, with_attachments
 from harness.tracking.uris import check_store
 from harness.urls import without_secrets
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
-    from mlflow.entities import Run, Trace
+    from mlflow.entities import Run
 
     from harness.prompts import PromptSet
     from harness.records import CellRecord
@@ -160,14 +159,24 @@ class Store:
             for trace in search(self.client, [self.experiment_id], window, include_spans=True)
             if trace.info.trace_metadata.get(SOURCE_KEY) in (None, source_name)
         ]
-        read = (with_attachments(stored_trace(trace), self._attachments_of(trace)) for trace in found)
+        read = (with_attachments(stored_trace(trace), attachments_of(trace)) for trace in found)
         return tuple(sorted(read, key=first_start))
 
-    def _attachments_of(self, trace: Trace) -> Callable[[str], bytes]:
-        """Reads a trace's attachments by their ids; MLflow has no public way."""
-        return lambda name: get_artifact_repository(get_artifact_uri_for_trace(trace.info)).download_trace_attachment(
-            name
-        )
+    def adopt_traces(self, plain: Iterable[dict[str, Any]]) -> Iterator[str]:
+        """Copy traces from a worker's own store, so that people find them here, under the ids that they have.
+
+        Args:
+            plain: Each trace as the JSON data that MLflow makes of it, perhaps another version's.
+
+        Yields:
+            A sentence for each trace that could not be copied.
+        """
+        for data in plain:
+            try:
+                adopt_trace(self.client, self.experiment_id, data)
+            except Exception as error:  # noqa: BLE001  # another version's data may be anything; a copy is for the eye
+                name = data.get("info", {}).get("trace_id")
+                yield f"trace {name} is judged, but could not be copied into the store: {_first_line(error)}"
 
     def link_traces(self, run_id: str, traces: Sequence[StoredTrace]) -> None:
         """Let the cell's run show its traces."""

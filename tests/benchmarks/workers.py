@@ -24,7 +24,7 @@ from harness.gateway.settings import GatewayConfig
 from harness.processes import pinned, split_cpus
 from harness.prompts import resolve_prompts
 from harness.records import Block, Exchange, read_jsonl
-from harness.tracking import TEMPLATE_EXPERIMENT, count_traces
+from harness.stores.throwaway import TEMPLATE_EXPERIMENT, count_traces
 from harness.worker import WorkerSetup
 
 if TYPE_CHECKING:

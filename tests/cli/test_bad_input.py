@@ -83,6 +83,11 @@ if TYPE_CHECKING:
             "tracing.export.otlp=true",
             "choose one of them",
         ),
+        (
+            "tracing=autolog tracing.into=server runtime.packages=[mlflow==3.10.1]",
+            "tracing.into=server cannot be with another mlflow",
+            "tracing.into=sqlite",
+        ),
         ("levels", "tracing=none", "tracing=autolog"),
         ("levels tracing=autolog,none", "tracing=none", "tracing=autolog"),
         ("levels tracing=autolog tracing.level=dropped", "tracing.level=dropped cannot be given", "leave it out"),

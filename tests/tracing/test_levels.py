@@ -15,9 +15,9 @@ import pytest
 
 from harness.config import ExportConfig, TracingConfig
 from harness.processes import child_environment
+from harness.stores.throwaway import TEMPLATE_EXPERIMENT
 from harness.tracing.levels import level_environment, traces_share
 from harness.tracing.switches import switch_environment, without_switches
-from harness.tracking import TEMPLATE_EXPERIMENT
 
 TRACES = {"disabled": 50, "sampled_out": 50, "dropped": 10_000, "dropped after batches": 50, "exported": 50}
 

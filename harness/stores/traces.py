@@ -11,6 +11,9 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+from mlflow.tracing.utils.artifact_utils import get_artifact_uri_for_trace
+
 from harness.records import CALL_ID_METADATA, SpanEvent, StoredSpan, StoredTrace
 
 if TYPE_CHECKING:
@@ -67,6 +70,11 @@ def with_attachments(trace: StoredTrace, read: Callable[[str], bytes]) -> Stored
 
     text = trace.model_dump_json()
     return StoredTrace.model_validate_json(_REFERENCE.sub(noted, text)) if _REFERENCE.search(text) else trace
+
+
+def attachments_of(trace: Trace) -> Callable[[str], bytes]:
+    """Reads a trace's attachments by their ids; MLflow has no public way."""
+    return lambda name: get_artifact_repository(get_artifact_uri_for_trace(trace.info)).download_trace_attachment(name)
 
 
 def stored_trace(trace: Trace) -> StoredTrace:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from typing import TYPE_CHECKING
+import sqlite3
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from mlflow.tracking import MlflowClient
 
-from harness.tracking.traces import first_start, search, stored_trace
+from harness.stores.traces import attachments_of, first_start, search, stored_trace, with_attachments
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,12 +32,23 @@ def make_template(path: Path) -> None:
 
 
 def count_traces(path: Path) -> int:
-    """How many traces an arm's own SQLite store holds, once the arm has ended."""
-    with _own_store(path) as (client, experiments):
-        return len(search(client, experiments, None, include_spans=False))
+    """How many traces an arm's own SQLite store holds, once the arm has ended.
+
+    The table is asked itself: a store that another version of MLflow made is refused by this one's client.
+    """
+    with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as store:
+        found: tuple[int] = store.execute("SELECT COUNT(*) FROM trace_info").fetchone()
+    return found[0]
 
 
-def read_own_traces(path: Path) -> tuple[StoredTrace, ...]:
+class OwnTrace(NamedTuple):
+    """A trace of a worker's own store, as a record and as the JSON data that MLflow makes of it."""
+
+    record: StoredTrace
+    plain: dict[str, Any]
+
+
+def read_own_traces(path: Path) -> tuple[OwnTrace, ...]:
     """All traces of a worker's own SQLite store, once the worker has ended, oldest first.
 
     A trace that broke off may have no spans; MLflow leaves such ones out where it is asked for spans.
@@ -44,7 +56,10 @@ def read_own_traces(path: Path) -> tuple[StoredTrace, ...]:
     with _own_store(path) as (client, experiments), _no_word_of_broken_traces():
         found = {trace.info.trace_id: trace for trace in search(client, experiments, None, include_spans=False)}
         found |= {trace.info.trace_id: trace for trace in search(client, experiments, None, include_spans=True)}
-    return tuple(sorted((stored_trace(trace) for trace in found.values()), key=first_start))
+        read = [
+            OwnTrace(with_attachments(stored_trace(one), attachments_of(one)), one.to_dict()) for one in found.values()
+        ]
+    return tuple(sorted(read, key=lambda one: first_start(one.record)))
 
 
 @contextlib.contextmanager

@@ -1,0 +1,51 @@
+"""How a trace is tied to its call by trace metadata, with any MLflow since 3.0."""
+
+from __future__ import annotations
+
+import contextlib
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
+
+import mlflow
+from mlflow.tracing.trace_manager import InMemoryTraceManager
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from contextlib import AbstractContextManager
+
+_METADATA: ContextVar[dict[str, str] | None] = ContextVar("harness_trace_metadata", default=None)
+
+
+def attributed(metadata: dict[str, str]) -> AbstractContextManager[None]:
+    """Put metadata on each trace that is begun inside."""
+    context: Any = getattr(mlflow.tracing, "context", None)
+    if context is None:  # MLflow 3.10 has none
+        return _own_context(metadata)
+    found: AbstractContextManager[None] = context(metadata=metadata)
+    return found
+
+
+@contextlib.contextmanager
+def _own_context(metadata: dict[str, str]) -> Iterator[None]:
+    token = _METADATA.set(metadata)
+    try:
+        yield
+    finally:
+        _METADATA.reset(token)
+
+
+def prepare_attribution() -> None:
+    """Have an MLflow that knows no ``mlflow.tracing.context`` do what a later one does.
+
+    Every trace is registered where its first span begins, in the thread and context of the
+    application's call.
+    """
+    if hasattr(mlflow.tracing, "context"):
+        return
+    register: Any = InMemoryTraceManager.register_trace
+
+    def registered(self: InMemoryTraceManager, otel_trace_id: int, trace_info: Any, *more: Any, **named: Any) -> Any:
+        trace_info.trace_metadata.update(_METADATA.get() or {})
+        return register(self, otel_trace_id, trace_info, *more, **named)
+
+    InMemoryTraceManager.register_trace = registered  # type: ignore[method-assign]  # an older MLflow, for its life
