@@ -83,6 +83,11 @@ class Served:
         """Its process id."""
         return self._process.pid
 
+    @property
+    def ended(self) -> bool:
+        """Whether it was told to end."""
+        return self._stopped
+
     def alive(self) -> bool:
         """Whether the process runs."""
         return self._process.poll() is None

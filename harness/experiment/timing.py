@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from harness.config import MeasureConfig
     from harness.experiment.progress import Progress
     from harness.runtimes import Runtime
+    from harness.served import Served
     from harness.worker import WorkerSetup
 
 PRIME_CALLS = 3
@@ -136,13 +137,13 @@ class _ArmState:
     def rest(self) -> None:
         """Stop the worker, and then what runs beside it."""
         self.process.rest()
-        if self.destination is not None and self.destination.beside is not None:
-            self.destination.beside.rest()
+        if (beside := self._beside) is not None:
+            beside.rest()
 
     def resume(self) -> None:
         """Let the worker go on, after what runs beside it."""
-        if self.destination is not None and self.destination.beside is not None:
-            self.destination.beside.resume()
+        if (beside := self._beside) is not None:
+            beside.resume()
         self.process.resume()
 
     @property
@@ -154,6 +155,12 @@ class _ArmState:
     def counted_at_end(self) -> bool:
         """Whether what came can be counted only once."""
         return self.destination is not None and self.destination.counted_at_end
+
+    @property
+    def _beside(self) -> Served | None:
+        """What runs beside it, unless that has been ended for its count."""
+        beside = None if self.destination is None else self.destination.beside
+        return None if beside is None or beside.ended else beside
 
     def end(self) -> None:
         """End what runs beside it.
@@ -180,7 +187,7 @@ class _ArmState:
             self.destination.close()
 
     def _cpu_beside_ns(self) -> int | None:
-        beside = None if self.destination is None else self.destination.beside
+        beside = self._beside
         return None if beside is None else beside.cpu_ns()
 
     def record(self, totals: dict[str, Any], last_drain: dict[str, Any]) -> ArmRun:

@@ -92,6 +92,7 @@ def served(tmp_path_factory: pytest.TempPathFactory, begin_store: Callable[[Path
     return run(folder, "provider=openai", "tracing=manual", *to, *TINY)
 
 
+@pytest.mark.calibration  # the whole command: more than a minute
 @pytest.mark.timeout(600)
 def test_one_command_times_every_step_and_the_whole(all_levels: Sweep) -> None:
     """The cells are the floor, each adjacent pair, and the whole, all of one parent run; every one ended well."""
@@ -112,6 +113,7 @@ def test_one_command_times_every_step_and_the_whole(all_levels: Sweep) -> None:
     ]
 
 
+@pytest.mark.calibration  # the whole command: more than a minute
 @pytest.mark.timeout(600)
 def test_labels_say_what_is_not_as_usual(all_levels: Sweep) -> None:
     """Runs are named by level, baseline and destination, which are params, too."""
@@ -127,6 +129,7 @@ def test_labels_say_what_is_not_as_usual(all_levels: Sweep) -> None:
     assert all_levels.cells[2].data.params["tracing.against"] == "disabled"
 
 
+@pytest.mark.calibration  # the whole command: more than a minute
 @pytest.mark.timeout(600)
 def test_only_exported_cells_leave_traces(all_levels: Sweep) -> None:
     """Below, completeness and timing expect no trace, none is stored, and none counts as lost."""
@@ -139,6 +142,7 @@ def test_only_exported_cells_leave_traces(all_levels: Sweep) -> None:
         assert arms == {"strategy": (TRACES, TRACES) if exported else (0, 0), "baseline": (0, 0)}
 
 
+@pytest.mark.calibration  # the whole command: more than a minute
 @pytest.mark.timeout(600)
 def test_a_baseline_that_traces_imports_mlflow_and_an_untraced_one_does_not(all_levels: Sweep) -> None:
     """The arm that is timed against is the strategy at its level, or the application alone."""
@@ -150,6 +154,7 @@ def test_a_baseline_that_traces_imports_mlflow_and_an_untraced_one_does_not(all_
         assert where["baseline"] == ("" if untraced else "sqlite")
 
 
+@pytest.mark.calibration  # the whole command: more than a minute
 @pytest.mark.timeout(600)
 def test_a_collectors_cpu_is_not_the_applications(all_levels: Sweep) -> None:
     """It is recorded beside the arm's own; what a collector stores is nobody's size."""
@@ -161,6 +166,7 @@ def test_a_collectors_cpu_is_not_the_applications(all_levels: Sweep) -> None:
     assert arms["baseline"].destination_cpu_ns is None
 
 
+@pytest.mark.calibration  # the whole command: more than a minute
 @pytest.mark.timeout(600)
 def test_the_report_says_where_the_cost_goes(all_levels: Sweep) -> None:
     """One fork gives no verdict, and the report says so for latency and CPU time, beside the steps."""

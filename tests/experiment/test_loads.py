@@ -80,11 +80,13 @@ def run(migrated_store: Path, tmp_path: Path) -> Run:
                 style=strategy.style,
                 depth=strategy.depth,
                 samples=SAMPLES,
-                environment=switch_environment(export or ExportConfig()),
             )
             plan = TimingPlan(
                 base=setup,
-                arms={"strategy": strategy, "baseline": BASELINE},
+                arms={
+                    "strategy": strategy._replace(environment=switch_environment(export or ExportConfig())),
+                    "baseline": BASELINE,
+                },
                 measure=measure,
                 seed=3,
                 template=migrated_store,
@@ -182,7 +184,10 @@ def test_saturation_of_an_arm_that_stores_nothing_ends_back_to_back_or_in_time(r
     assert [one.offered_per_s for one in timing.loads.runs] == [20.0, 20.0]
 
 
-@pytest.mark.parametrize(("provider", "strategy"), [("mistralai", MANUAL), ("langchain", AUTOLOG)])
+@pytest.mark.parametrize(
+    ("provider", "strategy"),
+    [("mistralai", MANUAL), pytest.param("langchain", AUTOLOG, marks=pytest.mark.calibration)],
+)
 def test_other_providers_under_load(run: Run, provider: str, strategy: ArmPlan) -> None:
     """Threads, tasks, payloads and chunks of the other SDKs are made and traced alike."""
     loads = ["threads:2", "asyncio:2", "payload:1000", "chunks:10"]
@@ -221,6 +226,7 @@ def test_loads_run_in_the_first_forks_alone(run: Run) -> None:
     assert {one.fork for one in timing.loads.runs} == {0}
 
 
+@pytest.mark.calibration  # half a minute; the parts have tests of their own
 def test_the_command_line_records_loads_and_logs_what_they_cost(
     harness: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
 ) -> None:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from harness.gate import GateResult
 
 ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.calibration  # the suite itself runs: more than half a minute
+
 SUITE = "tests/benchmarks/test_strategies_benchmark.py"
 FORKS, CALLS = 2, 5
 

@@ -46,7 +46,7 @@ class Planted(MLflowTracing):
 """
 SWEEP = (
     *("-m", "tracing=custom", "tracing.name=planted", "tracing.target=planted.py:Planted"),
-    *("prompts=short", "prompts.limit=4", "measure.forks=4", "measure.max_forks=4", "measure.blocks=1"),
+    *("prompts=short", "prompts.limit=4", "measure.forks=4", "measure.max_forks=4", "measure.blocks=2"),
     *("measure.warmup_calls=3", "measure.period_ms=40"),
 )
 WAIT_S = 400.0
@@ -64,6 +64,7 @@ def sweep(harness: Harness) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.calibration  # three sweeps of four forks: two minutes
 @pytest.mark.timeout(3 * WAIT_S)
 def test_an_equal_run_passes_and_a_slower_blinder_one_fails(harness: Harness, tmp_path: Path) -> None:
     """The planted 20 ms and the planted loss of every answer are found and named, and nothing is before."""

@@ -54,7 +54,7 @@ def _of_the_first(scene: Scene) -> Iterator[Plant]:
     elsewhere: Expected = dict.fromkeys(missing, ELSEWHERE)
     otel: Expected = {("otel", fact): WRONG}
     yield plant(fact, "altered", f"chunk events {BEYOND_MS} ms late (mlflow)", _shifted(BEYOND_MS), WRONG)
-    yield plant(fact, "altered", f"chunk events {BEYOND_MS} ms early (mlflow)", _shifted(-BEYOND_MS), WRONG)
+    yield plant(fact, "altered", f"chunk events {BEYOND_MS} ms before the request (mlflow)", _before_request, WRONG)
     yield plant(fact, "dropped", "everywhere", _no_times, missing, chunks)
     if FIRST_CHUNK in scene.attributes:
         yield plant(fact, "altered", f"the wait {BEYOND_MS} ms longer (otel)", _wait_longer, otel)
@@ -109,6 +109,14 @@ def _shifted(by_ms: int) -> Callable[[Scene], None]:
             event["time_unix_ns"] += by_ms * MS
 
     return edit
+
+
+def _before_request(scene: Scene) -> None:
+    # On a busy machine events come late: so many ms earlier they may still lie where the first token belongs.
+    events = scene.events(CHUNK)
+    back_ns = min(event["time_unix_ns"] for event in events) - scene.begin_unix_ns + BEYOND_MS * MS
+    for event in events:
+        event["time_unix_ns"] -= back_ns
 
 
 def _no_times(scene: Scene) -> None:
