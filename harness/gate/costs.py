@@ -21,6 +21,7 @@ NAMES = {
     "cpu_ms_per_call": "CPU per call",
     "drain_ms_per_trace": "drain per trace",
 }
+_ALWAYS = "p50_ms"
 _UNIT = "ms"
 
 
@@ -42,12 +43,15 @@ class CostPair(NamedTuple):
 
 
 def cost_pairs(before: GatedCell, after: GatedCell, margins: Margins) -> Iterator[CostPair]:
-    """Every cost that either run has a value of; an A/A cell has none of its own."""
+    """Every cost that either run has a value of, and added latency in any case: what a gate is for is not passed over.
+
+    An A/A cell has none of its own.
+    """
     if before.is_baseline or after.is_baseline:
         return
     for name in NAMES:
         old, new = before.costs.get(name), after.costs.get(name)
-        if old is None or new is None or not (old.per_fork or new.per_fork):
+        if old is None or new is None or not (old.per_fork or new.per_fork or name == _ALWAYS):
             continue
         margin_ms = max(margins.absolute_ms, margins.relative * old.whole)
         difference = _difference(old, new, stopped_early=before.stopped_early or after.stopped_early)
@@ -58,7 +62,12 @@ def cost_pairs(before: GatedCell, after: GatedCell, margins: Margins) -> Iterato
 def _difference(before: Samples, after: Samples, *, stopped_early: bool) -> Difference | str:
     for which, samples in (("baseline", before), ("current run", after)):
         if samples.reason is not None:
-            return f"in the {which} it is {samples.reason.removeprefix('it is ')}".rstrip(".")
+            judged = samples.reason.startswith("not judged")
+            return (
+                f"{'in the' if judged else 'the'} {which} {'it is' if judged else 'has none:'} {samples.reason}".rstrip(
+                    "."
+                )
+            )
         if not samples.per_fork:
             return f"the {which} has no value of it"
     groups = [(1.0, after.per_fork), (-1.0, before.per_fork)]

@@ -109,6 +109,22 @@ def test_a_latency_that_was_not_judged_is_not_compared(find: Find) -> None:
     assert find(result, "traces lost while timed").outcome == "worse"
 
 
+def test_a_latency_that_neither_run_has_is_told(find: Find) -> None:
+    """Too few calls for a median in both runs: nothing is compared, and that is said with the reason."""
+    before, after = document(), document()
+    for one in (before, after):
+        one["cells"][AUTOLOG]["overhead"]["estimates"]["p50_ms"] |= {
+            "value": None,
+            "low": None,
+            "high": None,
+            "per_fork": [],
+            "reason": "p50 needs 10 analysed calls in each arm of each fork, and fork 0 has 8",
+        }
+    found = find(gate(before, after), "added p50")
+    assert found.outcome == "inconclusive"
+    assert "the baseline has none: p50 needs 10 analysed calls" in found.sentence
+
+
 def test_equal_arms_have_no_cost_to_compare() -> None:
     """The A/A cell's difference is noise by design."""
     after = document()
