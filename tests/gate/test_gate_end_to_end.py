@@ -47,7 +47,7 @@ class Planted(MLflowTracing):
 SWEEP = (
     *("-m", "tracing=custom", "tracing.name=planted", "tracing.target=planted.py:Planted"),
     *("prompts=short", "prompts.limit=4", "measure.forks=4", "measure.max_forks=4", "measure.blocks=2"),
-    *("measure.warmup_calls=3", "measure.period_ms=40"),
+    *("measure.warmup_calls=10", "measure.period_ms=100"),
 )
 WAIT_S = 400.0
 """Timings wait for each other, and other tests may time something, too."""
