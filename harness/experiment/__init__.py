@@ -78,6 +78,7 @@ REPEATABLE_ENDPOINTS = ("simulator", "replay")
 _SECRET = re.compile("TOKEN|PASS|SECRET|KE[YK]|HEADERS|CREDENTIAL|USERNAME")
 _NOT_A_SWITCH = ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_RUN_ID")
 _PROVIDER_VARIABLE = re.compile(r"(OPENAI|MISTRAL|AZURE_OPENAI|LANGSMITH|LANGCHAIN)_(?!TRACING)|\w+_API_KEY$")
+KEPT_ELSEWHERE = Path("/var/tmp")  # noqa: S108  # a folder of its own for each cell; the sweep's temporary files go with it
 PLACEHOLDER_KEY = "held-by-the-gateway"
 """What SDKs are given as their key: the gateway puts the real one in its place."""
 
@@ -138,12 +139,18 @@ def record_cell(config: HarnessConfig, store: Store, progress: Progress, *, comp
 
 def _kept(cell: _Cell, store: Store, error: Exception) -> StoreError:
     """Keep the records of a cell that its store did not take, and say where."""
-    folder = Path.cwd() / f"harness-unsaved-{cell.cell_id}"
-    try:
-        write_cell(folder, cell.records())
-        fate = f"its records are kept in {folder}"
-    except OSError as full:
-        fate = f"its records could not be kept in {folder} either ({full.strerror})"
+    fate = ""
+    # The disk that the store filled up is often the current folder's as well.
+    for parent in (Path.cwd(), KEPT_ELSEWHERE):
+        folder = parent / f"harness-unsaved-{cell.cell_id}"
+        try:
+            write_cell(folder, cell.records())
+        except OSError as full:
+            shutil.rmtree(folder, ignore_errors=True)
+            fate = f"its records could not be kept in {folder} either ({full.strerror})"
+        else:
+            fate = f"its records are kept in {folder}"
+            break
     said = (str(error).splitlines() or [type(error).__name__])[0]
     return StoreError(without_secrets(f"{cell.label}: the store {store.uri} did not take the cell ({said}); {fate}"))
 
