@@ -19,6 +19,7 @@ from harness.config import (
     COLLECTORS,
     DEPTHS,
     DESTINATIONS,
+    IDLE_STATES,
     LEVELS,
     PROCESS_ENDINGS,
     RESTS,
@@ -298,6 +299,7 @@ def _check_measure(config: HarnessConfig) -> None:
         if not getattr(measure, key) > 0:
             raise ConfigError(f"measure.{key}={getattr(measure, key)} is not above 0")
     _one_of("rest", measure.rest, "measure.rest", RESTS)
+    _one_of("idle state", measure.idle, "measure.idle", IDLE_STATES)
     _one_of("garbage collection", measure.gc, "measure.gc", COLLECTORS)
     if measure.hash_seed is not None and not 0 <= measure.hash_seed <= MAX_HASH_SEED:
         raise ConfigError(f"measure.hash_seed={measure.hash_seed} is not between 0 and {MAX_HASH_SEED}")

@@ -30,6 +30,7 @@ disabled; every trace sampled out; spans made and dropped instead of exported; e
 DESTINATIONS = ("sqlite", "server", "collector")
 """Where timed traces go: a SQLite file, an MLflow server over HTTP, or an OTLP collector on loopback."""
 COLLECTORS = ("on", "off", "freeze")
+IDLE_STATES = ("poll", "sleep")
 RESTS = ("stop", "drain")
 PROCESS_ENDINGS: tuple[ProcessEnding, ...] = get_args(ProcessEnding)
 ALL = "all"
@@ -217,6 +218,8 @@ class MeasureConfig:
         saturation_step_s: How long a step of a saturation offers its rate.
         saturation_max_s: After so long no further step is begun, in each fork.
         pin: Whether both arms share one core and the gateway has another.
+        idle: What a core does that has nothing to do while calls are timed: it looks for work (``poll``), where the
+            kernel lets this process ask for that, or it may sleep (``sleep``), and waking it is part of a call.
         gc: Python's garbage collector in the arms: ``on``; ``off``, from the end of the warm-up; or ``freeze``:
             what stands after the warm-up is left alone. ``off`` and ``freeze`` change what is measured: an
             application pays for the collections that tracing's objects bring about.
@@ -251,6 +254,7 @@ class MeasureConfig:
     saturation_step_s: float = 15.0
     saturation_max_s: float = 120.0
     pin: bool = True
+    idle: str = "poll"
     gc: str = "on"
     hash_seed: int | None = None
     budget_s: float = 0.0

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 PARENT_VARIABLE = "HARNESS_PARENT_PID"
 _PR_SET_PDEATHSIG = 1
+_PM_QOS = Path("/dev/cpu_dma_latency")
 _TIMING_LOCK = "\0llm-tracing-harness.timing"
 
 QUIET_ENVIRONMENT = {
@@ -127,6 +128,33 @@ def pinned(cpus: Sequence[int]) -> Iterator[None]:
         yield
     finally:
         pin(os.getpid(), before)
+
+
+@contextlib.contextmanager
+def idle_polling(*, wanted: bool = True) -> Iterator[bool]:
+    """Keep all cores from sleeping for a while: one with nothing to do looks for work instead.
+
+    A core that sleeps takes a while to wake, the longer the longer it slept; a virtual one is woken by
+    the hypervisor. A call that comes a little later then finds client and server asleep and takes longer
+    than its own cost, which is no cost of tracing. It is Linux's PM QoS (``cpu_dma_latency``), held as long
+    as the file is open, so it ends with this process however that ends. Usually only root may ask for it.
+
+    Args:
+        wanted: Whether to ask at all.
+
+    Yields:
+        Whether the kernel took it.
+    """
+    with contextlib.ExitStack() as held:
+        granted = False
+        if wanted:
+            with contextlib.suppress(OSError):
+                # Not open(): where there is no such device, root would make a file of that name.
+                device = os.open(_PM_QOS, os.O_WRONLY | os.O_CLOEXEC)
+                held.callback(os.close, device)
+                # A 32-bit number of microseconds.
+                granted = os.write(device, (0).to_bytes(4, sys.byteorder)) == 4
+        yield granted
 
 
 @contextlib.contextmanager

@@ -525,6 +525,7 @@ class Machine(Record):
             memory (``tmpfs``) a synchronous write costs next to nothing.
         shared_core: Whether the arms' core and the gateway's are hardware threads of one physical core, so
             that each slows the other down; ``None`` where nothing is pinned or the kernel does not say.
+        idle_polling: Whether the kernel was asked to keep idle cores awake while calls were timed, and took it.
     """
 
     hostname: str
@@ -538,6 +539,7 @@ class Machine(Record):
     arm_cpus: tuple[int, ...] = ()
     gateway_cpus: tuple[int, ...] = ()
     shared_core: bool | None = None
+    idle_polling: bool = False
 
 
 def levels_label(level: str, against: str, into: str) -> str:

@@ -15,6 +15,7 @@ from harness.processes import (
     allowed_cpus,
     child_environment,
     end,
+    idle_polling,
     pin,
     pinned,
     split_cpus,
@@ -104,6 +105,29 @@ def test_pinned_restores_the_cores() -> None:
     with pinned(before[:1]):
         assert allowed_cpus() == before[:1]
     assert allowed_cpus() == before
+
+
+def test_idle_polling_holds_the_kernels_request_open_only_for_a_while() -> None:
+    """Where this process may ask, the device is held at a latency of 0 inside and let go afterwards."""
+    device = Path("/dev/cpu_dma_latency")
+    with idle_polling() as granted:
+        held = [link for link in Path("/proc/self/fd").iterdir() if link.exists() and link.readlink() == device]
+        assert granted == os.access(device, os.W_OK) == bool(held)
+        if granted:
+            assert device.read_bytes() == bytes(4)
+    assert not [link for link in Path("/proc/self/fd").iterdir() if link.exists() and link.readlink() == device]
+
+
+def test_idle_polling_is_not_claimed_where_nobody_asked_or_the_kernel_has_no_such_device(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both say so, and no file comes to be where the device is not."""
+    with idle_polling(wanted=False) as granted:
+        assert not granted
+    monkeypatch.setattr("harness.processes._PM_QOS", tmp_path / "absent")
+    with idle_polling() as granted:
+        assert not granted
+    assert not list(tmp_path.iterdir())
 
 
 def test_pin_reaches_threads_that_exist() -> None:

@@ -53,6 +53,7 @@ class Setting(NamedTuple):
 SETTINGS = (
     Setting(DEFAULT, ()),
     Setting("not-pinned", ("measure.pin=false",)),
+    Setting("cores-may-sleep", ("measure.idle=sleep",)),
     Setting("gc-off", ("measure.gc=off",)),
     Setting("gc-freeze", ("measure.gc=freeze",)),
     Setting("hash-seed-fixed", ("measure.hash_seed=0",)),

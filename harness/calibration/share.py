@@ -20,7 +20,7 @@ from harness.experiment.timing import FORKS_AT_ONCE, PRIME_CALLS
 from harness.gateway.process import Gateway
 from harness.gateway.settings import GatewayConfig
 from harness.overhead.intervals import mean, t_interval
-from harness.processes import WorkFolder, pinned, split_cpus, timing_lock
+from harness.processes import WorkFolder, idle_polling, pinned, split_cpus, timing_lock
 from harness.prompts import resolve_prompts
 from harness.records import Exchange, read_jsonl
 from harness.worker import WorkerSetup
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from harness.prompts import Sample
 
 BARE = "harness.calibration.bare:bare_block"
-PAIRS = 40
-CALLS = 32
+PAIRS = 160
+CALLS = 10
 """Pairs of blocks in a fork, and calls in a block."""
 LIMIT_US = 20.0
 
@@ -113,7 +113,7 @@ def _run(config: HarnessConfig, forks: Sequence[int], progress: Progress) -> dic
                 progress.step()
             progress.stage("measuring", len(forks))
             found = {}
-            with pinned(parent_cpus):
+            with pinned(parent_cpus), idle_polling():
                 for fork, worker in workers.items():
                     worker.pin(arm_cpus)
                     worker.resume()

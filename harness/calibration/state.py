@@ -31,7 +31,7 @@ def conditions(machine: Machine, settings: Mapping[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {"schema": SCHEMA_VERSION}
     found |= {f"version of {name}": value for name, value in {**package_versions(), **tool_versions()}.items()}
     found |= {f"machine's {name}": value for name, value in described.items() if name not in _CHANGES}
-    found |= {f"--{name}": value for name, value in settings.items()}
+    found |= dict(settings)
     return found
 
 

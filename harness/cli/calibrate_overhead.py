@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,15 +14,18 @@ from harness import __version__
 from harness.calibration.overhead import DELAY, LOSING, Asked, missing, proof, run_missing
 from harness.calibration.overhead_figure import figure
 from harness.calibration.overhead_page import Made, console_table, markdown, opinions_table, summary
+from harness.calibration.share import CALLS, PAIRS
 from harness.calibration.state import State, conditions, tool_versions
 from harness.calibration.trial import Configs, Counts
 from harness.cli.compose import compose_cells
 from harness.cli.console import ERR, OUT, make_progress
 from harness.cli.sweep import temporary_files_in
+from harness.config import MeasureConfig
 from harness.errors import EXIT_CELL_FAILED, EXIT_OK, ConfigError, InputError
 from harness.machine import package_versions, this_machine
 from harness.overhead.intervals import MIN_FORKS
-from harness.processes import WorkFolder, split_cpus
+from harness.processes import WorkFolder, idle_polling, split_cpus
+from harness.prompts import resolve_prompts
 from harness.tracking import Store, make_template
 
 if TYPE_CHECKING:
@@ -36,10 +40,10 @@ DEFAULTS: dict[str, Any] = {
     "planted": 30,
     "delays": "50,200,1000",
     "losses": 3,
-    "share_forks": 12,
+    "share_forks": 16,
     "forks": 4,
-    "blocks": 8,
-    "calls": 21,
+    "blocks": 6,
+    "calls": 15,
     "seed": 20240917,
     "state": Path("harness-calibration-overhead"),
 }
@@ -58,8 +62,18 @@ _HELP = {
     "state": "folder where finished cells are kept; the same command goes on there",
 }
 _WARMUP_CALLS = 30
+_PERIOD_MS = 8.0
 _SHOWN_VERSIONS = ("python", "openai", "httpx2", "mlflow")
-_SHOWN_MACHINE = ("cpu_model", "cpu_count", "memory_bytes", "kernel", "work_filesystem", "arm_cpus", "gateway_cpus")
+_SHOWN_MACHINE = (
+    "cpu_model",
+    "cpu_count",
+    "memory_bytes",
+    "kernel",
+    "work_filesystem",
+    "arm_cpus",
+    "gateway_cpus",
+    "idle_polling",
+)
 PAGE, FIGURE = "overhead.md", "overhead.svg"
 
 
@@ -93,8 +107,9 @@ def run(arguments: argparse.Namespace) -> int:
         except OSError as error:
             raise InputError(f"--output {str(arguments.output)!r} cannot be made: {error.strerror}") from error
     settings = {name: getattr(arguments, name) for name in ("forks", "blocks", "calls", "seed")}
-    machine = this_machine(*split_cpus())
-    state = State(arguments.state, conditions(machine, settings))
+    with idle_polling() as granted:
+        machine = this_machine(*split_cpus()).model_copy(update={"idle_polling": granted})
+    state = State(arguments.state, conditions(machine, _shared(arguments)))
     _run_missing(arguments, asked, state)
     found = proof(asked, state)
     _print(found)
@@ -118,6 +133,21 @@ def _asked(arguments: argparse.Namespace) -> Asked:
     delays_us = tuple(sorted({int(part) for part in delays}))
     counts = Counts(arguments.cells, arguments.planted, arguments.losses, delays_us)
     return Asked(counts, arguments.share_forks, arguments.seed)
+
+
+def _shared(arguments: argparse.Namespace) -> dict[str, Any]:
+    """What all cells have in common, by name: whatever the configuration has that is not its default."""
+    configs = _configs(arguments, Path(), "sqlite:///calibration.db")
+    usual = MeasureConfig()
+    found: dict[str, Any] = {
+        f"{kind} {name}": value
+        for kind, config in configs._asdict().items()
+        for name, value in asdict(config.measure).items()
+        if value != getattr(usual, name)
+    }
+    aa = configs.aa
+    found["prompts"] = resolve_prompts(aa.prompts, aa.endpoint, aa.provider.backend).digest
+    return found | {"seed": arguments.seed, "pairs of the share": PAIRS, "calls of the share": CALLS}
 
 
 def _run_missing(arguments: argparse.Namespace, asked: Asked, state: State) -> None:
@@ -154,8 +184,8 @@ def _configs(arguments: argparse.Namespace, folder: Path, uri: str) -> Configs:
         f"measure.blocks={arguments.blocks}",
         f"measure.calls_per_block={arguments.calls}",
         f"measure.warmup_calls={_WARMUP_CALLS}",
-        # Nothing is exported, so nothing has to be waited for.
-        "measure.period_ms=0.001",
+        # Calls are paced as those of other cells are: back to back, a delay would also let the gateway fall idle.
+        f"measure.period_ms={_PERIOD_MS}",
     )
     # A loss is counted, not timed: a handful of calls will do.
     few = ("measure.blocks=1", "measure.calls_per_block=6", "measure.warmup_calls=12")
@@ -179,7 +209,7 @@ def _made(arguments: argparse.Namespace, settings: dict[str, Any], machine: Mach
     described = machine.model_dump(mode="json")
     return Made(
         command=_command(arguments),
-        settings={**settings, "warm-up calls": _WARMUP_CALLS},
+        settings={**settings, "warm-up calls": _WARMUP_CALLS, "period, ms": _PERIOD_MS},
         versions={
             "harness": __version__,
             **{name: versions[name] for name in (*_SHOWN_VERSIONS, *tool_versions()) if name in versions},

@@ -16,7 +16,7 @@ from harness.cli.console import OUT, make_progress
 from harness.cli.sweep import temporary_files_in
 from harness.errors import EXIT_OK, ConfigError, InputError, unknown_option
 from harness.machine import package_versions, this_machine
-from harness.processes import WorkFolder, split_cpus
+from harness.processes import WorkFolder, idle_polling, split_cpus
 from harness.tracking import Store, make_template
 
 if TYPE_CHECKING:
@@ -79,11 +79,14 @@ def run_noise(arguments: argparse.Namespace) -> int:
         shutil.copyfile(folder.path / "template.db", folder.path / STORE)
         first = next(iter(configs.values()))
         store = Store(first.store.uri, first.store.experiment)
+        # Asked for a moment only: one of the settings lets cores sleep.
+        with idle_polling() as granted:
+            machine = this_machine(*split_cpus()).model_copy(update={"idle_polling": granted})
         run = NoiseRun(
             seed=arguments.seed,
             provider=first.provider.name,
             versions=package_versions(),
-            machine=this_machine(*split_cpus()),
+            machine=machine,
             settings={setting.name: setting.overrides for setting in SETTINGS},
         )
         experiment = NoiseExperiment(run, configs, store, (arguments.output or folder.path) / TRIALS)

@@ -33,7 +33,7 @@ from harness.gateway.settings import GatewayConfig
 from harness.machine import HARNESS_PACKAGE, package_versions, this_machine
 from harness.overhead import analyse, precision_reached
 from harness.overhead.stopping import so_far
-from harness.processes import WorkFolder, split_cpus, timing_lock
+from harness.processes import WorkFolder, idle_polling, split_cpus, timing_lock
 from harness.prompts import PromptSet, resolve_prompts
 from harness.records import (
     CONTROL_FORK,
@@ -243,7 +243,9 @@ class _Cell:
             elif self.timing is not None:
                 self.timing.wait_until_ready()
             if self.timing is not None and self.status != "not applicable":
-                self.timing.run(self._precise_enough, self._so_far)
+                with idle_polling(wanted=self.config.measure.idle == "poll") as granted:
+                    self.machine = self.machine.model_copy(update={"idle_polling": granted})
+                    self.timing.run(self._precise_enough, self._so_far)
                 if not completeness:
                     self.expects_traces = any(arm.expected_traces for arm in self.timing.arms)
                 if said := self._so_far():

@@ -71,6 +71,7 @@ class _Machine(BaseModel):
     python: str
     work_filesystem: str = ""
     arm_cpus: list[int] = Field(default_factory=list)
+    idle_polling: bool = False
 
 
 class CellDocument(BaseModel):
@@ -163,6 +164,7 @@ def _cost_conditions(cell: CellDocument) -> dict[str, str]:
         "minor version of Python": ".".join(machine.python.split(".")[:2]),
         "file system of the stores": machine.work_filesystem,
         "cores of the arms": str(len(machine.arm_cpus)),
+        "sleep of idle cores": "kept off" if machine.idle_polling else "allowed",
     }
     measure = {key: value for key, value in cell.config.get("measure", {}).items() if key not in _FREE_MEASURE}
     if not cell.losses:

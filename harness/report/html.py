@@ -178,6 +178,7 @@ def _facts_of(cell: CellView) -> Iterable[tuple[str, str]]:
         yield f"Cores of the {what}", ", ".join(map(str, pinned)) or "not pinned"
     if machine.shared_core is not None:
         yield "Arms and gateway on one physical core", "yes" if machine.shared_core else "no"
+    yield "Idle cores", "kept awake while calls were timed" if machine.idle_polling else "may sleep"
     yield "Python", machine.python
     for package, version in sorted(record.versions.items()):
         if package != "python":

@@ -276,8 +276,10 @@ def _cores(numbers: tuple[int, ...]) -> str:
     return ", ".join(map(str, numbers)) or "not pinned"
 
 
-def _shared(machine: Machine) -> str:
-    return ", threads of one physical core" if machine.shared_core else ""
+def _pinned(machine: Machine) -> str:
+    shared = ", threads of one physical core" if machine.shared_core else ""
+    idle = ", idle cores kept awake" if machine.idle_polling else ""
+    return f"arms {_cores(machine.arm_cpus)}; gateway {_cores(machine.gateway_cpus)}{shared}{idle}"
 
 
 def _environment_lines(view: SweepView) -> list[str]:
@@ -289,7 +291,7 @@ def _environment_lines(view: SweepView) -> list[str]:
             machine.hostname,
             f"{machine.cpu_model}, {machine.cpu_count} cores",
             machine.kernel,
-            f"arms {_cores(machine.arm_cpus)}; gateway {_cores(machine.gateway_cpus)}{_shared(machine)}",
+            _pinned(machine),
             ", ".join(
                 f"{name} {version}" for name, version in sorted({"python": machine.python, **record.versions}.items())
             ),

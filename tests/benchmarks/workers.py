@@ -21,7 +21,7 @@ from harness.experiment.arm import ArmProcess
 from harness.experiment.plan import sample_order
 from harness.gateway.process import Gateway
 from harness.gateway.settings import GatewayConfig
-from harness.processes import pinned, split_cpus
+from harness.processes import idle_polling, pinned, split_cpus
 from harness.prompts import resolve_prompts
 from harness.records import Block, Exchange, read_jsonl
 from harness.stores.throwaway import TEMPLATE_EXPERIMENT, count_traces
@@ -101,6 +101,7 @@ class TimedWorkers:
                 fork.process.pin(arm_cpus)
                 fork.process.rest()
             self._ending.enter_context(pinned(own_cpus))
+            self._idle_polling = self._ending.enter_context(idle_polling())
         except BaseException:
             self._ending.close()
             raise
@@ -206,4 +207,8 @@ class TimedWorkers:
 
     def described(self) -> dict[str, Any]:
         """How the calls were made, for whoever compares."""
-        return {"warmup_calls": self.timing.warmup_calls, "period_ms": self.timing.period_ms}
+        return {
+            "warmup_calls": self.timing.warmup_calls,
+            "period_ms": self.timing.period_ms,
+            "idle_polling": self._idle_polling,
+        }

@@ -101,6 +101,7 @@ if TYPE_CHECKING:
         ("measure.gc=never", "'never' in measure.gc", "freeze, off, on"),
         ("measure.hash_seed=-1", "measure.hash_seed=-1", "between 0 and 4294967295"),
         ("measure.hash_seed=4294967296", "measure.hash_seed=4294967296", "between 0 and 4294967295"),
+        ("measure.idle=doze", "measure.idle", "poll, sleep"),
         ("measure.pin=perhaps", "measure.pin", "perhaps"),
         ("measure.losses=foo", "'foo' in measure.losses", "SIGKILL, SIGTERM, all, burst, drain, exception, fork"),
         ("measure.losses=[drain,foo]", "'foo' in measure.losses", "normal, os._exit, sys.exit"),

@@ -30,6 +30,7 @@ def everywhere(**changes: Any) -> dict[int, dict[str, Any]]:
         ({"machine": machine(cpu_count=4)}, "CPU count is 2 in the baseline and 4 in the current run"),
         ({"machine": machine(memory_bytes=16 * 2**30)}, "memory is 8 GiB in the baseline and 16 GiB"),
         ({"machine": machine(python="3.12.1")}, "minor version of Python is 3.11 in the baseline and 3.12"),
+        ({"machine": machine(idle_polling=True)}, "sleep of idle cores is allowed in the baseline and kept off"),
         ({"machine": machine(arm_cpus=())}, "cores of the arms is 1 in the baseline and 0"),
         (
             {"machine": machine(work_filesystem="tmpfs")},
