@@ -15,7 +15,7 @@ from typing import IO, TYPE_CHECKING, Any, ClassVar, Self
 
 import orjson
 
-from harness.errors import CellError
+from harness.errors import CellError, HarnessError
 from harness.processes import child_environment, cpu_ns, end, python_module, resume, suspend
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ class Served:
 
     def __init__(self, config: Record) -> None:
         self._stopped = False
+        self._stop_timeout_s = _STOP_TIMEOUT_S
         # A file cannot block its writer as a full pipe would; it vanishes with its last handle.
         self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the process
         self._process = subprocess.Popen(
@@ -91,6 +92,17 @@ class Served:
     def alive(self) -> bool:
         """Whether the process runs."""
         return self._process.poll() is None
+
+    def check_alive(self) -> None:
+        """See that the process runs.
+
+        Raises:
+            CellError: If it has died.
+        """
+        if not self.alive():
+            raise self.error(
+                f"{self.name} had ended with status {self._process.returncode} before it was told to{self._tail()}"
+            )
 
     def rest(self) -> None:
         """Stop the process with all that belongs to it, and see that it has stopped."""
@@ -148,20 +160,21 @@ class Served:
             raise self.error(f"{self.name} ended with status {self._process.returncode} at its start{self._tail()}")
         answer: dict[str, Any] = orjson.loads(line)
         if "error" in answer:
-            raise self.error(f"{self.name} could not start: {answer['error']}")
+            raise self._refusal(answer)
         return answer
 
+    def _refusal(self, answer: dict[str, Any]) -> HarnessError:
+        """What is raised for an answer that says why it could not start."""
+        return self.error(f"{self.name} could not start: {answer['error']}")
+
     def _end(self) -> None:
-        if not self.alive():
-            raise self.error(
-                f"{self.name} had ended with status {self._process.returncode} before it was told to{self._tail()}"
-            )
+        self.check_alive()
         self.resume()
         self._pipes()[0].close()
         try:
-            status = self._process.wait(_STOP_TIMEOUT_S)
+            status = self._process.wait(self._stop_timeout_s)
         except subprocess.TimeoutExpired as error:
-            raise self.error(f"{self.name} did not end within {_STOP_TIMEOUT_S:g} s") from error
+            raise self.error(f"{self.name} did not end within {self._stop_timeout_s:g} s") from error
         if status != 0:
             raise self.error(f"{self.name} ended with status {status}{self._tail()}")
 
