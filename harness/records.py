@@ -331,7 +331,12 @@ class ArmRun(Record):
         pid: The worker process.
         cpus: The cores that the process was allowed to run on while it was timed.
         import_cpu_ns: CPU time to import the provider and the strategy in the fresh process and to
-            turn tracing on.
+            turn tracing on, taken while other processes import on the same cores.
+        first_call_ns: The process's first call, from start to end, taken while other processes import: what the
+            strategy imports and opens when it first traces is part of it. ``None`` in older records.
+        first_call_cpu_ns: CPU time of all threads during that call; ``None`` likewise.
+        first_calls_cpu_ns: The same from that call on to the end of the drain after the last of the first calls.
+        first_calls: How many these were; they are made before the warm-up.
         warmup_calls: Calls of the warm-up burst (back to back, then drained).
         warmup_ns: From the burst's first call to the store's last write for it; for an arm
             that stores nothing, to the end of its last call.
@@ -370,6 +375,10 @@ class ArmRun(Record):
     peak_memory_bytes: int
     destination: str = ""
     destination_cpu_ns: int | None = None
+    first_call_ns: int | None = None
+    first_call_cpu_ns: int | None = None
+    first_calls_cpu_ns: int | None = None
+    first_calls: int = 0
 
 
 class Loss(Record):

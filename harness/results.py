@@ -16,6 +16,7 @@ Verdict = Literal["recorded", "elsewhere", "wrong", "missing"]
 Convention = Literal["mlflow", "otel"]
 Level = Literal["required", "conditionally_required", "recommended", "opt_in"]
 VerdictName = Literal["slower", "faster", "equivalent", "inconclusive", "not judged"]
+SumVerdict = Literal["agree", "disagree", "inconclusive", "can't say"]
 Aspect = Literal["outcome", "value", "type", "chunks", "exception", "cancellation", "requests"]
 
 
@@ -180,6 +181,8 @@ class Estimate(Record):
         forks: How many forks it rests on.
         per_fork: The per-fork differences.
         baseline: The same quantity of the ``none`` arm, mean over forks, where it has one.
+        baseline_low: Lower bound of its 95% interval over forks; ``None`` without one.
+        baseline_high: Upper bound.
         reason: Why there is no value or no interval, in one sentence.
         ratio: Traced / untraced, geometric mean over forks: 2 is twice as much. ``None`` where an arm
             of a fork has nothing above zero to divide. It stands only beside ``baseline``.
@@ -195,10 +198,22 @@ class Estimate(Record):
     forks: int
     per_fork: tuple[float, ...] = ()
     baseline: float | None = None
+    baseline_low: float | None = None
+    baseline_high: float | None = None
     reason: str | None = None
     ratio: float | None = None
     ratio_low: float | None = None
     ratio_high: float | None = None
+
+    @property
+    def ratio_contradicts(self) -> bool:
+        """Whether of difference and ratio one shows a difference and the other does not.
+
+        They weigh the forks differently: the difference in milliseconds, the ratio in shares of each fork's baseline.
+        """
+        if self.low is None or self.high is None or self.ratio_low is None or self.ratio_high is None:
+            return False
+        return (self.low <= 0 <= self.high) != (self.ratio_low <= 1 <= self.ratio_high)
 
 
 class SteadyState(Record):
@@ -232,11 +247,13 @@ class Drift(Record):
     Attributes:
         changes: ``baseline_p50_ms`` and ``added_p50_ms``: rise of the straight line through the forks,
             from the first fork to the last.
+        seen: Those of them that were seen: the interval leaves the equivalence margin and excludes zero.
         sentence: In words.
     """
 
     changes: dict[str, Estimate]
     sentence: str
+    seen: tuple[str, ...] = ()
 
 
 class ForkDisturbance(Record):
@@ -260,7 +277,7 @@ class Disturbance(Record):
     """What else the machine did during the measured blocks, and whether it decided the verdict.
 
     Attributes:
-        load_1min: Load average before the cell.
+        load_1min: Load average when the cell began: in a sweep mostly that of the cell before it.
         blocks: Measured blocks of the complete forks, both arms.
         watched_blocks: Those of which the machine's doings are known.
         flagged_blocks: Those in which others took more than ``limit_cores``. They are kept.
@@ -300,7 +317,8 @@ class OverheadResult(Record):
         calls_per_fork: Analysed calls of one arm in one fork (each block's first is left out).
         estimates: By name: ``p50_ms``, ``p95_ms``, ``p99_ms``, ``first_chunk_p50_ms``,
             ``cpu_ms_per_call``, ``drain_ms_per_trace``, ``stored_bytes_per_trace``,
-            ``peak_memory_mib``, ``import_cpu_ms``.
+            ``peak_memory_mib``, ``import_cpu_ms``, and where they were recorded ``first_call_ms``,
+            ``first_call_cpu_ms`` and ``first_calls_cpu_ms``.
         verdict: On added p50. ``not judged`` where the data forbid a verdict.
         sentence: The verdict in words.
         smallest_effect_ms: Half-width of the interval of added p50: an effect smaller than this
@@ -499,7 +517,10 @@ class StepSum(Record):
         whole: The step from ``untraced`` to ``exported``, measured in cells of its own.
         total: The steps' sum; no value where one of them has none.
         difference: The sum minus the whole.
-        verdict: Whether the interval of the difference holds zero.
+        verdict: Whether the interval of the difference lies within the margin; ``inconclusive`` where it includes zero
+            and leaves the margin.
+        margin_ms: How far they may lie apart and still agree; ``None`` where there is no whole, and in results of
+            older analyses.
         sentence: The verdict in words.
     """
 
@@ -511,8 +532,9 @@ class StepSum(Record):
     whole: CostStep
     total: Estimate
     difference: Estimate
-    verdict: Literal["agree", "disagree", "can't say"]
+    verdict: SumVerdict
     sentence: str
+    margin_ms: float | None = None
 
 
 class SweepResult(Record):
@@ -521,7 +543,7 @@ class SweepResult(Record):
     Attributes:
         cells_expected: How many cells the command asked for; fewer in ``cells`` means that some
             left no result at all.
-        floors_ms: Provider label to the A/A noise floor of added p50: the larger absolute bound
+        floors_ms: Provider label to the A/A noise floor of added p50: the farther bound
             of the A/A cell's interval.
         steps: The cost taken apart by levels, where the sweep has cells for it.
         floors: The same for every quantity of the ledger that the A/A cell has an interval of: provider

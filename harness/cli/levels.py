@@ -24,7 +24,8 @@ def main(given: list[str]) -> int:
         prog="harness levels",
         allow_abbrev=False,
         description="Take a strategy's cost apart. Each step from one level to the next is timed in a cell of its own "
-        f"({' - '.join(LEVELS)}), the last one for every destination, exported in the background and synchronously; "
+        f"({' - '.join(LEVELS)}), the last one for every destination, exported in the background and synchronously "
+        "(not into a collector, where MLflow exports in batches only); "
         "the whole is timed in further cells, and the report holds the sum of the steps against it.",
         epilog="example: harness levels provider=openai tracing=autolog measure=standard --into sqlite,server",
     )

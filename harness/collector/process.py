@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Self
 
+from harness.collector.otlp import BadExportError
+from harness.collector.raw import read_requests
 from harness.collector.settings import TRACES_PATH, CollectorConfig
 from harness.collector.spans import ReceivedSpan
 from harness.errors import CollectorError
@@ -49,11 +51,16 @@ class Collector(Served):
         """What has been received so far: every span whose export was answered.
 
         Raises:
-            CollectorError: If the file is damaged.
+            CollectorError: If the file is damaged, or holds an export that cannot be read.
         """
-        text = self._config.spans_path.read_text(encoding="utf-8")
+        path = self._config.spans_path
         try:
+            if self._config.raw:
+                return list(read_requests(path.read_bytes()))
             # A line without its end is being written now.
-            return [ReceivedSpan.model_validate_json(line) for line in text.split("\n")[:-1]]
+            lines = path.read_text(encoding="utf-8").split("\n")[:-1]
+            return [ReceivedSpan.model_validate_json(line) for line in lines]
+        except BadExportError as error:
+            raise CollectorError(f"the collector was sent an export that cannot be read: {error}") from error
         except ValueError as error:
-            raise CollectorError(f"{self._config.spans_path} holds a line that is no received span") from error
+            raise CollectorError(f"{path} holds a line that is no received span") from error

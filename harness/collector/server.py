@@ -12,6 +12,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from harness.collector.otlp import JSON, BadExportError, read_export
+from harness.collector.raw import raw_request
 from harness.collector.settings import TRACES_PATH
 from harness.gateway.server import Server, announce, run_server, uvicorn_config
 
@@ -24,14 +25,15 @@ if TYPE_CHECKING:
 
 
 class Receiver:
-    """Takes export requests and writes their spans.
+    """Takes export requests and writes their spans, or the requests as they came.
 
     Attributes:
         failure: Why spans could not be written; ``None`` as long as they could.
     """
 
-    def __init__(self, file: IO[str] | None) -> None:
+    def __init__(self, file: IO[bytes] | None, *, raw: bool = False) -> None:
         self._file = file
+        self._raw = raw
         self.failure: OSError | None = None
 
     async def traces(self, request: Request) -> Response:
@@ -41,8 +43,11 @@ class Receiver:
         if self._file is not None:
             encoding = request.headers.get("content-encoding", "")
             try:
-                spans = await run_in_threadpool(read_export, body, kind, encoding)
-                self._write("".join(f"{span.model_dump_json()}\n" for span in spans))
+                if self._raw:
+                    self._write(raw_request(body, kind, encoding))
+                else:
+                    spans = await run_in_threadpool(read_export, body, kind, encoding)
+                    self._write("".join(f"{span.model_dump_json()}\n" for span in spans).encode())
             except BadExportError as error:
                 return PlainTextResponse(str(error), status_code=error.status)
             except OSError as error:
@@ -52,9 +57,9 @@ class Receiver:
             return Response("{}", media_type=JSON)
         return Response(ExportTraceServiceResponse().SerializeToString(), media_type=kind)
 
-    def _write(self, lines: str) -> None:
+    def _write(self, kept: bytes) -> None:
         assert self._file is not None  # noqa: S101 - for the type checker
-        self._file.write(lines)
+        self._file.write(kept)
         self._file.flush()
 
 
@@ -69,8 +74,8 @@ def serve(config: CollectorConfig, listener: socket.socket) -> None:
     Raises:
         OSError: If spans could not be written.
     """
-    with config.spans_path.open("w", encoding="utf-8") as file:
-        receiver = Receiver(file if config.keep else None)
+    with config.spans_path.open("wb") as file:
+        receiver = Receiver(file if config.keep else None, raw=config.raw)
         server = Server(uvicorn_config(make_app(receiver)), listening=lambda: announce(listener))
         uvloop.run(run_server(server, listener))
     if receiver.failure is not None:

@@ -119,7 +119,7 @@ class CollectorFile(SqliteFile):
     @property
     def written_path(self) -> Path:
         """What the collector writes on receipt."""
-        return self.folder / "spans.jsonl"
+        return self.folder / "exports"
 
     @property
     def has_size(self) -> bool:
@@ -142,7 +142,7 @@ class CollectorFile(SqliteFile):
         return astray + len({span.trace_id for span in self.beside.spans() if span.parent_id is None})
 
     def _begin(self) -> Served:
-        return Collector(CollectorConfig(spans_path=self.written_path, cpus=self.cpus))
+        return Collector(CollectorConfig(spans_path=self.written_path, raw=True, cpus=self.cpus))
 
 
 DESTINATIONS: dict[str, type[SqliteFile]] = {kind.name: kind for kind in (SqliteFile, ServedStore, CollectorFile)}

@@ -215,6 +215,8 @@ class _ArmState:
             peak_memory_bytes=totals["peak_memory_bytes"],
             destination="" if to is None else to.name,
             destination_cpu_ns=None if beside is None else self._destination_cpu_ns,
+            first_calls=PRIME_CALLS,
+            **self.process.ready["first"],
         )
 
 

@@ -25,7 +25,7 @@ from harness.overhead.ledger import (
 from harness.overhead.samples import complete_forks
 from harness.overhead.steady import steady_state, why_unsteady
 from harness.overhead.steps import step_sums
-from harness.overhead.stopping import asked_half_width_ms, half_width_ms, shortfall
+from harness.overhead.stopping import asked_half_width_ms, ending, half_width_ms
 from harness.overhead.verdicts import equivalence_margin_ms, objections, rule, verdict_of
 from harness.results import Latencies, OverheadResult
 
@@ -83,7 +83,7 @@ def analyse(records: CellRecords, measure: MeasureConfig) -> OverheadResult:
         calls_per_fork=min((fork.calls for fork in forks), default=0),
         estimates=ledger,
         verdict=ruling.verdict,
-        sentence=ruling.sentence + shortfall(p50, measure, records.cell.stopped_by),
+        sentence=ruling.sentence + ending(p50, measure, records.cell.stopped_by),
         smallest_effect_ms=half_width_ms(p50),
         equivalence_margin_ms=margin_ms,
         traces_expected=expected_traces(forks),
@@ -96,7 +96,7 @@ def analyse(records: CellRecords, measure: MeasureConfig) -> OverheadResult:
         p_no_difference=None if p is None else p.no_difference,
         p_no_equivalence=None if p is None else p.no_equivalence,
         steady=steady,
-        drift=drift(forks),
+        drift=drift(forks, margin_ms),
         disturbance=disturbed,
         warnings=tuple(_warnings(steady, disturbed, by_interval)),
     )

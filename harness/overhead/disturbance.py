@@ -145,7 +145,7 @@ def _without(flagged: Sequence[Block], forks: Sequence[Fork], level: float) -> E
 
 
 def _sentence(found: Disturbance, verdict: VerdictName) -> str:
-    load = f"load average {found.load_1min:.2f} before the cell"
+    load = f"load average {found.load_1min:.2f} when the cell began, in a sweep mostly of the cell before it"
     if found.others_cores is None or found.stolen_cores is None:
         return f"the machine was not watched; {load}"
     seen = (

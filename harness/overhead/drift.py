@@ -16,19 +16,25 @@ from scipy.special import stdtrit
 
 from harness.overhead.intervals import FIXED_LEVEL, MIN_FORKS
 from harness.overhead.ledger import CLOCK_STEP_MS, NS_PER_MS, QUANTILES
-from harness.overhead.verdicts import span_ms
+from harness.overhead.verdicts import span_ms, verdict_of
 from harness.results import Drift, Estimate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from harness.overhead.samples import Fork
+    from harness.results import VerdictName
 
 _WHAT = {"baseline_p50_ms": "untraced p50", "added_p50_ms": "added p50"}
 
 
-def drift(forks: Sequence[Fork]) -> Drift:
-    """How the untraced p50 and the added p50 rose or fell over a cell's forks."""
+def drift(forks: Sequence[Fork], margin_ms: float) -> Drift:
+    """How the untraced p50 and the added p50 rose or fell over a cell's forks.
+
+    Args:
+        forks: The complete forks.
+        margin_ms: The equivalence margin: a drift that is known to lie within it is none.
+    """
     fewest = min((fork.calls for fork in forks), default=0)
     least = QUANTILES["p50_ms"][1]
     if fewest < least:
@@ -40,7 +46,12 @@ def drift(forks: Sequence[Fork]) -> Drift:
         "baseline_p50_ms": _rise("baseline_p50_ms", numbers, theirs),
         "added_p50_ms": _rise("added_p50_ms", numbers, [a - b for a, b in zip(ours, theirs, strict=True)]),
     }
-    return Drift(changes=changes, sentence=_sentence(changes))
+    told = {name: _told(change, margin_ms) for name, change in changes.items()}
+    return Drift(
+        changes=changes,
+        sentence="; ".join(_sentence(_WHAT[name], told[name], change, margin_ms) for name, change in changes.items()),
+        seen=tuple(name for name, verdict in told.items() if verdict in ("slower", "faster")),
+    )
 
 
 def _rise(name: str, numbers: Sequence[int], values: Sequence[float]) -> Estimate:
@@ -75,13 +86,18 @@ def _without(name: str, values: Sequence[float], reason: str) -> Estimate:
     )
 
 
-def _sentence(changes: dict[str, Estimate]) -> str:
-    parts = []
-    for name, change in changes.items():
-        if change.value is None or change.low is None or change.high is None:
-            parts.append(f"drift of {_WHAT[name]} not known: {change.reason}")
-            continue
-        seen = f"no drift of {_WHAT[name]} seen" if change.low <= 0 <= change.high else f"{_WHAT[name]} drifted"
-        span = span_ms(change.value, change.low, change.high, sign=True)
-        parts.append(f"{seen}: {span} from the first fork to the last")
-    return "; ".join(parts)
+def _told(change: Estimate, margin_ms: float) -> VerdictName:
+    if change.low is None or change.high is None:
+        return "not judged"
+    return verdict_of(change.low, change.high, margin_ms)
+
+
+def _sentence(what: str, told: VerdictName, change: Estimate, margin_ms: float) -> str:
+    if change.value is None or change.low is None or change.high is None:
+        return f"drift of {what} not known: {change.reason}"
+    rise = f"{span_ms(change.value, change.low, change.high, sign=True)} from the first fork to the last"
+    if told == "equivalent":
+        return f"{what} held within {margin_ms:g} ms: {rise}"
+    if told == "inconclusive":
+        return f"whether {what} drifted cannot be told, and a drift beyond {margin_ms:g} ms could be there: {rise}"
+    return f"{what} drifted: {rise}"

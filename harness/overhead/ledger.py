@@ -16,6 +16,7 @@ Administration, "Statistical approaches to establishing bioequivalence", 2001, s
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -65,6 +66,7 @@ def estimates(forks: Sequence[Fork], *, level: float) -> dict[str, Estimate]:
         _stored_bytes(forks, level),
         _plain(_Quantity("peak_memory_mib", "MiB", 0.0), forks, level, _peak_memory_mib),
         _plain(_Quantity("import_cpu_ms", "ms", CLOCK_STEP_MS), forks, level, _import_cpu_ms),
+        *_first_calls(forks, level),
         *_destination_cpu(forks, level),
     ]
     return {entry.name: entry for entry in entries}
@@ -201,6 +203,21 @@ def _destination_cpu(forks: Sequence[Fork], level: float) -> list[Estimate]:
     return [_estimate(quantity, forks, level, differences=per_call, baselines=[])]
 
 
+def _first_calls(forks: Sequence[Fork], level: float) -> list[Estimate]:
+    """What a process pays at its first calls; no entries where the records do not have it."""
+    runs = [run for fork in forks for run in (fork.strategy.run, fork.baseline.run)]
+    if not runs or any(getattr(run, field) is None for run in runs for field in _FIRST_CALLS.values()):
+        return []
+    return [
+        _plain(_Quantity(name, "ms", CLOCK_STEP_MS), forks, level, partial(_field_ms, field=field))
+        for name, field in _FIRST_CALLS.items()
+    ]
+
+
+def _field_ms(run: ArmRun, field: str) -> float:
+    return float(getattr(run, field)) / NS_PER_MS
+
+
 def _peak_memory_mib(run: ArmRun) -> float:
     return run.peak_memory_bytes / BYTES_PER_MIB
 
@@ -228,6 +245,8 @@ def _estimate(
         return _withheld(quantity, forks, _NO_FORK)
     interval = t_interval(differences, level=level, resolution=quantity.resolution)
     bounds = (None, None) if isinstance(interval, str) else interval
+    own = t_interval(baselines, level=level, resolution=quantity.resolution) if baselines else ""
+    baseline_bounds = (None, None) if isinstance(own, str) else own
     ratio, ratio_low, ratio_high = _ratio(differences, baselines, level, quantity.resolution)
     return Estimate(
         name=quantity.name,
@@ -238,6 +257,8 @@ def _estimate(
         forks=len(forks),
         per_fork=tuple(differences),
         baseline=mean(baselines) if baselines else None,
+        baseline_low=baseline_bounds[0],
+        baseline_high=baseline_bounds[1],
         reason=interval if isinstance(interval, str) else None,
         ratio=ratio,
         ratio_low=ratio_low,
@@ -266,6 +287,13 @@ def _withheld(quantity: _Quantity, forks: Sequence[Fork], reason: str) -> Estima
         name=quantity.name, unit=quantity.unit, value=None, low=None, high=None, forks=len(forks), reason=reason
     )
 
+
+_FIRST_CALLS = {
+    "first_call_ms": "first_call_ns",
+    "first_call_cpu_ms": "first_call_cpu_ns",
+    "first_calls_cpu_ms": "first_calls_cpu_ns",
+}
+"""Entry to the field of an arm that it is the difference of."""
 
 _NO_FORK = "no fork was completed in both arms"
 _STORES_NOTHING = "the strategy stores no traces"

@@ -8,7 +8,11 @@ approximate distribution of estimates of variance components", Biometrics Bullet
 ``df = (sum v)^2 / sum(v^2 / (n - 1))`` with ``v = s^2 / n`` of each step.
 
 Whether sum and whole agree is asked of the interval of their difference, made in the same way, and not
-of whether their own intervals overlap, which would let twice the difference pass.
+of whether their own intervals overlap, which would let twice the difference pass. An interval that includes
+zero is no agreement by itself: a wide one includes nearly everything. They ``agree`` if the whole interval lies
+within a margin, the larger of the equivalence margin and ``AGREEMENT_SHARE`` of the whole; they ``disagree`` if
+it leaves the margin and excludes zero; else it is ``inconclusive``, and the sentence says how large a
+disagreement could be there.
 """
 
 from __future__ import annotations
@@ -16,16 +20,19 @@ from __future__ import annotations
 import itertools
 import json
 import math
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from scipy.special import stdtrit
 
 from harness.config import LEVELS, measure_of
 from harness.overhead.intervals import mean, quantile_level
+from harness.overhead.verdicts import verdict_of
 from harness.results import CellResult, CostStep, Estimate, StepSum
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+
+    from harness.results import SumVerdict, VerdictName
 
 QUANTITIES = {"p50_ms": "added p50", "cpu_ms_per_call": "CPU added per call"}
 """What is taken apart: name of the estimate to what it is in words."""
@@ -33,6 +40,17 @@ QUANTITIES = {"p50_ms": "added p50", "cpu_ms_per_call": "CPU added per call"}
 LOWEST, HIGHEST = LEVELS[0], LEVELS[-1]
 SAME_PACE = 1.05
 """Calls whose paces differ by no more than this factor are paced alike."""
+
+AGREEMENT_SHARE = 0.1
+"""Sum and whole agree if they are known to differ by less than this share of the whole, or than the equivalence
+margin where that is larger."""
+
+_AGREEMENT: dict[VerdictName, SumVerdict] = {
+    "equivalent": "agree",
+    "slower": "disagree",
+    "faster": "disagree",
+    "inconclusive": "inconclusive",
+}
 
 _OF_THE_LEVELS = ("level", "against", "into")
 
@@ -132,7 +150,8 @@ def _step_sum(cells: Sequence[CellResult], branch: Branch, quantity: str) -> Ste
     level = max(quantile_level(measure_of(cell.cell.config)) for cell in cells)
     total = _added([(1, step) for step in steps], quantity, level)
     difference = _added([*((1, step) for step in steps), (-1, whole)], quantity, level)
-    verdict = _verdict(difference)
+    margin_ms = _margin_ms(whole, whole_cell)
+    verdict = _verdict(difference, margin_ms)
     label = _label(cells[0])
     used = {step.cell_id for step in (*steps, whole)}
     pace = _pace([cell for cell in cells if cell.cell.cell_id in used])
@@ -145,7 +164,8 @@ def _step_sum(cells: Sequence[CellResult], branch: Branch, quantity: str) -> Ste
         total=total,
         difference=difference,
         verdict=verdict,
-        sentence=f"{label} {branch}: {_sentence(verdict, QUANTITIES[quantity], total, whole, difference)}{pace}",
+        margin_ms=margin_ms,
+        sentence=f"{label} {branch}: {_held(QUANTITIES[quantity], total, whole, difference, margin_ms)}{pace}",
     )
 
 
@@ -214,18 +234,35 @@ def _pace(cells: Sequence[CellResult]) -> str:
     )
 
 
-def _verdict(difference: Estimate) -> Literal["agree", "disagree", "can't say"]:
-    if difference.low is None or difference.high is None:
+def _margin_ms(whole: CostStep, cell: CellResult | None) -> float | None:
+    """How far sum and whole may lie apart and still agree; ``None`` where there is no whole."""
+    if cell is None or cell.overhead is None or whole.estimate is None or whole.estimate.value is None:
+        return None
+    return max(cell.overhead.equivalence_margin_ms, AGREEMENT_SHARE * abs(whole.estimate.value))
+
+
+def _verdict(difference: Estimate, margin_ms: float | None) -> SumVerdict:
+    if margin_ms is None or difference.low is None or difference.high is None:
         return "can't say"
-    return "agree" if difference.low <= 0 <= difference.high else "disagree"
+    return _AGREEMENT[verdict_of(difference.low, difference.high, margin_ms)]
 
 
-def _sentence(verdict: str, what: str, total: Estimate, whole: CostStep, difference: Estimate) -> str:
-    if verdict == "can't say" or whole.estimate is None:
+def _held(what: str, total: Estimate, whole: CostStep, difference: Estimate, margin_ms: float | None) -> str:
+    """Sum and whole held against each other, in words."""
+    verdict = _verdict(difference, margin_ms)
+    if verdict == "can't say" or margin_ms is None or whole.estimate is None:
         return f"whether the steps of {what} sum to the whole cannot be said: {difference.reason}"
-    sum_and_whole = f"the steps of {what} sum to {_span(total)}, and end to end it is {_span(whole.estimate)}"
-    words = "they agree within their intervals" if verdict == "agree" else "they disagree"
-    return f"{sum_and_whole}: {words} (sum minus whole: {_span(difference)})"
+    margin = f"{margin_ms:.3g} ms"
+    most = max(abs(difference.low or 0.0), abs(difference.high or 0.0))
+    words = {
+        "agree": f"they agree within {margin}",
+        "disagree": "they disagree",
+        "inconclusive": f"no disagreement beyond {margin} was seen, though one of up to {most:.2g} ms could be there",
+    }[verdict]
+    return (
+        f"the steps of {what} sum to {_span(total)}, and end to end it is {_span(whole.estimate)}: "
+        f"{words} (sum minus whole: {_span(difference)})"
+    )
 
 
 def _span(estimate: Estimate) -> str:

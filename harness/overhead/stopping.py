@@ -1,4 +1,4 @@
-"""How far the forks so far are from the asked precision, and what is said of a run that stopped short of it.
+"""How far the forks so far are from the asked precision, and what is said of what ended a run.
 
 Nothing here asks whether the interval excludes zero: forks that were added until it does would
 find a difference in two equal arms in far more than 5% of runs (Armitage, McPherson and Rowe,
@@ -14,7 +14,11 @@ if TYPE_CHECKING:
     from harness.records import StoppedBy
     from harness.results import Estimate
 
-_WORDS: dict[StoppedBy, str] = {"budget": "stopped by budget", "max_forks": "stopped by measure.max_forks"}
+_WORDS: dict[StoppedBy, str] = {
+    "precision": "precision reached",
+    "budget": "stopped by budget",
+    "max_forks": "stopped by measure.max_forks",
+}
 
 
 def half_width_ms(p50: Estimate) -> float | None:
@@ -46,8 +50,8 @@ def so_far(p50: Estimate, measure: MeasureConfig) -> str:
     return now if asked is None else f"{now}, asked ± {asked:.2g}"
 
 
-def shortfall(p50: Estimate, measure: MeasureConfig, stopped_by: StoppedBy) -> str:
-    """What is added to the verdict's sentence if forks ran out first; empty if the asked precision was reached."""
+def ending(p50: Estimate, measure: MeasureConfig, stopped_by: StoppedBy) -> str:
+    """What is added to the verdict's sentence of what ended the forks; empty where none were to be added."""
     if stopped_by not in _WORDS:
         return ""
     words = f"; {_WORDS[stopped_by]} after {p50.forks} forks"

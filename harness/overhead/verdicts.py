@@ -175,7 +175,7 @@ def _floor_sentence(p50: Estimate, value: float, low: float, high: float) -> str
     bound = max(abs(low), abs(high))
     return (
         f"{text}; the interval excludes zero although neither arm was traced: a false alarm, "
-        f"so differences up to {_number(bound, (high - low) / 2)} ms mean nothing here"
+        f"and the floor is its farther bound, {_number(bound, (high - low) / 2)} ms"
     )
 
 
@@ -184,11 +184,20 @@ def _baseline(p50: Estimate) -> str:
 
 
 def _beside(p50: Estimate) -> str:
-    """The baseline, and the ratio that may stand only beside it."""
+    """The baseline, and the ratio that may stand only beside it, with a word where the two do not agree."""
     if p50.ratio is None:
         return _baseline(p50)
     bounds = "" if p50.ratio_low is None else f" [{p50.ratio_low:.2f}, {p50.ratio_high:.2f}]"
-    return f"{_baseline(p50)} (traced {p50.ratio:.2f}{bounds} times that)"
+    return f"{_baseline(p50)} (traced {p50.ratio:.2f}{bounds} times that{_contradiction(p50)})"
+
+
+def _contradiction(p50: Estimate) -> str:
+    """What has to be said where the ratio does not show what the difference shows, or shows what that does not."""
+    if not p50.ratio_contradicts:
+        return ""
+    if (p50.ratio_low or 0.0) <= 1 <= (p50.ratio_high or 0.0):
+        return "; this interval includes 1, so the ratio shows no difference"
+    return "; this interval excludes 1, though that of the difference includes zero"
 
 
 def _interval_of(p50: Estimate) -> str:

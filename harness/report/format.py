@@ -78,6 +78,22 @@ def percent(share: float | None) -> str:
     return f"{number(tenths / 10, decimals=0 if tenths % 10 == 0 else 1)}%"
 
 
+def percent_within(share: float | None, low: float | None, high: float | None) -> str:
+    """A share in percent with its interval, where it has one: ``0.23% [0.18, 0.27]``."""
+    if share is None or low is None or high is None:
+        return percent(share)
+    return quantity(100 * share, "%", 100 * low, 100 * high).replace(" %", "%")
+
+
+def give_or_take(value: float | None, low: float | None, high: float | None) -> tuple[str, str]:
+    """A number without its unit, and half the width of its interval: ``("22.4", "±3.8")``; empty without one."""
+    if value is None or low is None or high is None:
+        return number(value), ""
+    half = (high - low) / 2
+    places = _decimals_for(half, 2)
+    return number(value, decimals=places), f"±{number(half, decimals=places)}"
+
+
 def count(number_of: int, one: str, many: str | None = None) -> str:
     """A count with its noun: ``1 trace``, ``2 traces``."""
     return f"{number_of} {one if number_of == 1 else many or one + 's'}"

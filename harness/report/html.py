@@ -17,9 +17,10 @@ from harness.report.loads import load_results
 from harness.report.losses import loss_table, not_run
 from harness.report.matrix import LEVELS, by_scenario, matrix, recall_by_level
 from harness.report.quantities import COLUMNS, why_no_overhead
+from harness.report.reading import terms
 from harness.report.soundness import comparisons_sentence, cost_rows, sound_rows
 from harness.report.stages import not_measuring, stages_shown
-from harness.report.steps import MEANINGS, step_tables
+from harness.report.steps import LEAD, MEANINGS, step_tables
 from harness.report.upgrades import COMPARED, runtime_words, upgrades
 from harness.report.verdicts import cautions, cell_numbers, verdicts
 from harness.report.view import sweep_view
@@ -99,7 +100,7 @@ def _steps(sweep: SweepResult) -> dict[str, Any]:
         for index, table in enumerate(tables)
     ]
     levels = max((table.levels for table in tables), key=len, default=())
-    return {"step_figures": drawn, "step_levels": levels, "step_meanings": MEANINGS}
+    return {"step_figures": drawn, "step_lead": LEAD, "step_levels": levels, "step_meanings": MEANINGS}
 
 
 def _load_panels(view: SweepView) -> list[tuple[str, list[tuple[CellView, int]], list[LoadFigure]]]:
@@ -173,7 +174,10 @@ def _facts_of(cell: CellView) -> Iterable[tuple[str, str]]:
     yield "Memory", f"{number(machine.memory_bytes / _MIB, decimals=0)} MiB"
     yield "Kernel", machine.kernel
     yield "File system of the timed stores", machine.work_filesystem or "not recorded"
-    yield "Load before the cell (1 min)", number(machine.load_1min, decimals=2)
+    yield (
+        "Load average when the cell began (1 min: in a sweep mostly the cell before it)",
+        number(machine.load_1min, decimals=2),
+    )
     for what, pinned in cores.items():
         yield f"Cores of the {what}", ", ".join(map(str, pinned)) or "not pinned"
     if machine.shared_core is not None:
@@ -235,7 +239,7 @@ def _timing_ledger(cell: CellView, overhead: OverheadResult) -> list[tuple[str, 
         ("A/A floor of the provider", _or_why(floor.text, (floor.reason or "").rstrip("."))),
         ("Load", _or_why(f"{number(load)} calls/s" if load is not None else ABSENT, "not measured")),
         ("Drain rate", _or_why(f"{number(drain)} traces/s" if drain is not None else ABSENT, "nothing was drained")),
-        ("Pace, start to start", _or_why(period, "not recorded")),
+        ("Pace, least time from start to start", _or_why(period, "not recorded")),
         ("Calls kept but not analysed", str(overhead.flagged_calls)),
         ("Timed calls that failed", str(overhead.failed_calls)),
         ("Traces lost while timing", f"{overhead.traces_lost} of {overhead.traces_expected}"),
@@ -323,6 +327,7 @@ def html_report(sweep: SweepResult) -> str:
         **_steps(sweep),
         "started": utc(sweep.started_unix_ns),
         "sweep": sweep,
+        "terms": terms(view),
         "verdicts": verdicts(view),
         "view": view,
         "why_no_overhead": why_no_overhead,

@@ -14,9 +14,10 @@ from harness.report.loads import load_results
 from harness.report.losses import loss_table, not_run
 from harness.report.matrix import LEVELS, by_scenario, recall_by_level
 from harness.report.quantities import COLUMNS
+from harness.report.reading import column_terms, terms
 from harness.report.soundness import comparisons_sentence, cost_rows, sound_rows
 from harness.report.stages import not_measuring, stages_shown
-from harness.report.steps import step_tables
+from harness.report.steps import LEAD, step_tables
 from harness.report.upgrades import COMPARED, runtime_words, upgrades
 from harness.report.verdicts import cautions, cell_numbers, verdicts
 from harness.report.view import sweep_view
@@ -36,6 +37,7 @@ _HEADLINES_LIMIT = 2500
 """Characters of a description that findings may take, so that the table has room."""
 
 _FINDINGS_OF_A_KIND = 30
+_RATES = ("Load /s", "Drain /s", "Pace")
 _SHORT_COLUMNS = ("recall", "fidelity", "traces", "added", "cpu", "drain")
 _SPECIAL = re.compile(r"([\\`*_\[\]<>|~$#&!])")
 
@@ -227,17 +229,34 @@ def _precision_rows(view: SweepView) -> Iterable[list[str]]:
         load, drain = number(overhead.load_rate_per_s), number(overhead.drain_rate_per_s)
         counts = [overhead.forks, overhead.calls_per_fork, overhead.flagged_calls, overhead.failed_calls]
         smallest = quantity(overhead.smallest_effect_ms, "ms")
-        yield [str(cell.number), escape(cell.name), *map(str, counts), smallest, load, drain]
+        pace = quantity(cell.result.cell.period_ms, "ms")
+        yield [str(cell.number), escape(cell.name), *map(str, counts), smallest, load, drain, pace]
+
+
+def _sentence_lines(view: SweepView) -> list[str]:
+    """The verdict of each cell in full: what it rests on, what stands beside it, and what ended its forks."""
+    return [
+        f"- {cell.number} {escape(cell.name)}: {_escape_sentence(cell.result.overhead.sentence)}"
+        for cell in view.cells
+        if cell.result.overhead is not None
+    ]
 
 
 def _step_lines(sweep: SweepResult) -> list[str]:
     lines = []
     for table in step_tables(sweep):
-        headings = ("Traces go", *map(escape, table.levels), "Sum of the steps", "End to end", "Difference", "They")
+        headings = (
+            "Traces go",
+            *map(escape, table.levels),
+            "Sum of the steps",
+            "End to end",
+            "Sum minus whole",
+            "Sum and whole",
+        )
         rows = ([row.way, *row.steps, row.total, row.whole, row.difference, row.verdict] for row in table.rows)
         lines += [f"### {escape(table.label)}: {table.title}", "", *_table(headings, rows), ""]
         lines += [*(f"- {_escape_sentence(sentence)}" for sentence in table.sentences), ""]
-    return ["## Where the cost goes", "", *lines] if lines else []
+    return ["## Where the cost goes", "", _escape_sentence(LEAD), "", *lines] if lines else []
 
 
 def _cost_rows(view: SweepView) -> Iterable[list[str]]:
@@ -304,6 +323,12 @@ def _environment_lines(view: SweepView) -> list[str]:
     return _table(headings, ([cell_numbers(tuple(numbers)), *map(escape, told)] for told, numbers in grouped.items()))
 
 
+def _reading_lines(view: SweepView) -> list[str]:
+    return [
+        f"- **{escape(name)}**: {_escape_sentence(meaning)}" for name, meaning in (*terms(view), *column_terms(view))
+    ]
+
+
 def _fenced(text: str) -> list[str]:
     fence = "```"
     while fence in text:
@@ -315,6 +340,7 @@ def markdown_report(sweep: SweepResult) -> str:
     """The report for people who read Markdown: verdict, table, what is open, findings, precision, environment."""
     view = sweep_view(sweep)
     lines = ["# What tracing records, misses and costs", "", *_verdict_lines(view)]
+    lines += ["Words and headings are explained under [How to read this](#how-to-read-this).", ""]
     lines += ["## All cells", "", *_cells_table(view, tuple(column.key for column in COLUMNS)), ""]
     lines += ["## Findings", "", *_finding_lines(findings(view))]
     lines += ["## Known defects", "", *_defect_lines(view), ""]
@@ -323,13 +349,15 @@ def markdown_report(sweep: SweepResult) -> str:
     lines += ["## What was not found out", "", *_absence_lines(view), "", *_not_run_lines(view)]
     lines += _level_lines(view) + _scenario_lines(view)
     lines += ["## Under load", "", *_load_lines(view), ""]
-    precision = ("#", "Cell", "Forks", "Calls a fork", "Flagged", "Failed", "Smallest effect", "Load /s", "Drain /s")
+    precision = ("#", "Cell", "Forks", "Calls a fork", "Flagged", "Failed", "Smallest effect", *_RATES)
     lines += ["## How precise the timing is", "", *_table(precision, _precision_rows(view)), ""]
+    lines += [*_sentence_lines(view), ""]
     lines += _step_lines(sweep)
-    costs = ("#", "Cell", "Cost", "Added [95%]", "Untraced", "Times untraced [95%]", "A/A floor")
+    costs = ("#", "Cell", "Cost", "Added [95%]", "Untraced [95%]", "Times untraced [95%]", "A/A floor")
     lines += ["## Costs beside their baselines", "", *_table(costs, _cost_rows(view)), ""]
     lines += ["## How sound the timing is", "", *_sound_lines(view), ""]
     lines += _stage_lines(view)
+    lines += ["## How to read this", "", *_reading_lines(view), ""]
     lines += ["## Where it was measured", "", *_environment_lines(view), ""]
     elapsed = duration(sweep.ended_unix_ns - sweep.started_unix_ns)
     lines += [f"Sweep {escape(sweep.sweep_id)}, {utc(sweep.started_unix_ns)}, {elapsed}. To repeat it:", ""]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from harness.report.format import ABSENT, count, percent, quantity
+from harness.report.format import ABSENT, count, percent, percent_within, quantity
 from harness.report.settings import provider_label
 
 if TYPE_CHECKING:
@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 
 REFERENCE_CALL_MS = 500.0
 """An ordinary answer of a hosted model: what added milliseconds are set against."""
+
+FLOOR = "the farther bound of the 95% interval of an A/A cell, in which both arms are untraced"
+"""What the A/A floor is, wherever a report says it."""
 
 
 class Shown(NamedTuple):
@@ -36,7 +39,7 @@ class Column(NamedTuple):
 
 COLUMNS = (
     Column("recall", "Recall", "Facts recorded right, in the place where MLflow looks, of all that the wire proves."),
-    Column("otel_recall", "OTel recall", "The same in the places of OpenTelemetry's GenAI conventions."),
+    Column("otel_recall", "OTel recall", "Recall in the places of OpenTelemetry's GenAI conventions instead."),
     Column("fidelity", "Fidelity", "Of the values that the trace holds, the share that is not wrong."),
     Column("traces", "Traces stored / expected", "In the completeness pass."),
     Column(
@@ -47,16 +50,16 @@ COLUMNS = (
     ),
     Column(
         "baseline",
-        "Untraced p50",
+        "Untraced p50 [95%]",
         "Median latency of the same calls without tracing (or at the level that the cell is timed against), "
-        "on the same machine at that time.",
+        "on the same machine at that time; the mean over forks with its 95% interval.",
     ),
-    Column("share", "Of a 500 ms call", "Added p50 as a share of a call that takes 500 ms."),
+    Column("share", "Of a 500 ms call [95%]", "Added p50 as a share of a call that takes 500 ms."),
     Column("p95", "Added p95 [95%]", "What the strategy adds to the 95th percentile."),
     Column("cpu", "CPU added / call", "CPU time of all threads, up to the end of the drain."),
     Column("drain", "Drain / trace", "Waiting at the end until everything is stored, per trace."),
     Column("bytes", "Stored / trace", "Growth of the store per trace."),
-    Column("floor", "A/A floor", "What two untraced arms differ by: a smaller difference means nothing here."),
+    Column("floor", "A/A floor", f"{FLOOR[0].upper()}{FLOOR[1:]}: noise alone may look as large as that."),
 )
 
 ESTIMATES = {
@@ -68,7 +71,10 @@ ESTIMATES = {
     "drain_ms_per_trace": "Drain per trace",
     "stored_bytes_per_trace": "Stored per trace",
     "peak_memory_mib": "Added peak memory",
-    "import_cpu_ms": "Added CPU time of the imports, once a process",
+    "import_cpu_ms": "Added CPU time of the imports, once a process, taken while other processes import",
+    "first_call_ms": "Added latency of a process's first call, taken while other processes import",
+    "first_call_cpu_ms": "Added CPU time during a process's first call",
+    "first_calls_cpu_ms": "Added CPU time of a process's first calls, to the end of their drain",
     "destination_cpu_ms_per_call": "CPU time per call of the server or collector, which is not the application's",
 }
 """The ledger's lines in their order: an estimate's name and what it is in words."""
@@ -152,7 +158,8 @@ def _baseline(result: CellResult) -> Shown:
     estimate = overhead.estimates.get("p50_ms")
     if estimate is None or estimate.baseline is None:
         return Shown(ABSENT, (estimate and estimate.reason) or "The untraced arm has no median.")
-    return Shown(quantity(estimate.baseline, estimate.unit))
+    text = quantity(estimate.baseline, estimate.unit, estimate.baseline_low, estimate.baseline_high)
+    return Shown(text, estimate.reason if estimate.baseline_low is None else None)
 
 
 def _share(result: CellResult) -> Shown:
@@ -162,7 +169,10 @@ def _share(result: CellResult) -> Shown:
     estimate = overhead.estimates.get("p50_ms")
     if estimate is None or estimate.value is None:
         return Shown(ABSENT, (estimate and estimate.reason) or "There is no added p50 to take a share of.")
-    return Shown(percent(estimate.value / REFERENCE_CALL_MS))
+    share, low, high = (
+        None if part is None else part / REFERENCE_CALL_MS for part in (estimate.value, estimate.low, estimate.high)
+    )
+    return Shown(percent_within(share, low, high), None if low is not None else estimate.reason)
 
 
 def floor_of_provider(
@@ -170,7 +180,7 @@ def floor_of_provider(
 ) -> tuple[float | None, str | None]:
     """The floor of one quantity for the cell's provider in its own setting, or why there is none.
 
-    The larger absolute bound of the A/A cell's interval; a floor that was measured in another
+    The farther bound of the A/A cell's interval; a floor that was measured in another
     setting, or in a cell that could not be judged, is refused.
     """
     provider = provider_label(result)

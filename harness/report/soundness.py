@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 NOT_CHECKED = "not checked"
 
+_DRIFTED = {"baseline_p50_ms": "untraced p50", "added_p50_ms": "added p50"}
+
 
 class CostRow(NamedTuple):
     """One entry of a cell's ledger: the amount, what it is set against, and what it rests on.
@@ -23,7 +25,7 @@ class CostRow(NamedTuple):
         name: The estimate's name.
         words: What it is.
         added: The difference with its interval.
-        untraced: The same quantity of the untraced arm.
+        untraced: The same quantity of the untraced arm, with its interval.
         ratio: Traced / untraced with its interval; it stands only beside ``untraced``.
         floor: The A/A noise floor of this quantity.
         forks: How many forks it rests on.
@@ -70,7 +72,7 @@ def cost_rows(cell: CellView) -> list[CostRow]:
             name=estimate.name,
             words=ESTIMATES.get(estimate.name, estimate.name),
             added=estimate_shown(estimate),
-            untraced=quantity(estimate.baseline, estimate.unit),
+            untraced=quantity(estimate.baseline, estimate.unit, estimate.baseline_low, estimate.baseline_high),
             ratio=ratio_shown(estimate),
             floor=cell.floors[estimate.name],
             forks=estimate.forks,
@@ -122,9 +124,14 @@ def doubts(cell: CellView) -> Iterator[str]:
     if correction is not None and not correction.stands:
         of = count(correction.comparisons, "comparison")
         yield f"{overhead.verdict} by itself, {correction.verdict} as one of {of}"
+    p50 = overhead.estimates.get("p50_ms")
+    if p50 is not None and p50.ratio_contradicts and overhead.verdict in ("slower", "faster"):
+        yield "its ratio to the untraced p50 shows no difference"
     steady, machine = overhead.steady, overhead.disturbance
     if steady is not None and steady.steady is False:
         yield "not steady from its first calls to its last"
+    for name in overhead.drift.seen if overhead.drift is not None else ():
+        yield f"{_DRIFTED.get(name, name)} drifted from fork to fork"
     if machine is not None and machine.sentence in overhead.warnings:
         hangs = "may hang" if machine.without_verdict is None else "hangs"
         yield f"{hangs} on blocks in which others used the machine"

@@ -18,6 +18,15 @@ MEANINGS = {
 }
 """A level to what is done there that is not done below."""
 
+LEAD = (
+    "Each step from one level to the next was timed in a cell of its own; the steps' means and variances "
+    "are added, and the sum is held against cells that timed the whole. The CPU time is the application's: "
+    "a server's or collector's own stands in the ledgers. There is no synchronous way into a collector: "
+    "MLflow exports over OTLP in batches only. Spans go there as MLflow has them, and are translated to "
+    "OpenTelemetry's GenAI conventions only with tracing.export.otlp=true."
+)
+"""What has to be said before any step."""
+
 
 class StepRow(NamedTuple):
     """One way out: each step, their sum, the whole, and whether the two agree, as texts."""

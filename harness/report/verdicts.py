@@ -5,15 +5,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from harness.report.format import count, listed, percent, quantity
-from harness.report.quantities import estimate_shown
+from harness.report.quantities import FLOOR, estimate_shown
 from harness.report.settings import refused_differences
 from harness.report.soundness import doubts
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from harness.report.view import CellView, SweepView
+    from harness.results import Estimate
 
 MANY_STRATEGIES = 4
 """Beyond so many traced cells of one provider a sentence names the range and the best only."""
+
+SAME_PACE = 1.05
+"""Calls whose paces differ by no more than this factor are paced alike."""
 
 
 class VerdictSentence(NamedTuple):
@@ -92,18 +98,53 @@ def _clause(cell: CellView) -> str:
     return f"{cell.strategy} {_recording(cell)} {_cost(cell)}{_doubts(cell)}{ended}"
 
 
-def _added(cell: CellView) -> float | None:
+def _added(cell: CellView) -> Estimate | None:
     """Added p50 where it may be compared: judged, and no trace lost."""
     overhead = cell.result.overhead
     if overhead is None or overhead.verdict == "not judged":
         return None
     estimate = overhead.estimates.get("p50_ms")
-    return estimate.value if estimate else None
+    return estimate if estimate is not None and estimate.value is not None else None
 
 
 def _range(values: list[float]) -> str:
     low, high = quantity(min(values), "ms"), quantity(max(values), "ms")
     return low if low == high else f"{low} to {high}"
+
+
+class _Best(NamedTuple):
+    """A cell that is best in something: in what, and which others may be as good."""
+
+    word: str
+    cell: CellView
+    beside: str
+
+
+def _most_complete(cells: list[CellView], recalls: dict[int, float]) -> _Best | None:
+    if not recalls:
+        return None
+    first, *equal = [cell for cell in cells if recalls.get(cell.number) == max(recalls.values())]
+    return _Best("most complete", first, f"as complete: {listed([cell.strategy for cell in equal])}" if equal else "")
+
+
+def _cheapest(cells: list[CellView], costs: dict[int, Estimate]) -> _Best | None:
+    """The cell whose added p50 has the smallest estimate; called the cheapest only if no other interval reaches it."""
+    if not costs:
+        return None
+    smallest = min((cell for cell in cells if cell.number in costs), key=lambda cell: costs[cell.number].value or 0.0)
+    own, others = costs[smallest.number], [cell for cell in cells if cell.number in costs and cell is not smallest]
+    alike = [cell for cell in others if _overlap(own, costs[cell.number])]
+    if not alike:
+        return _Best("cheapest", smallest, "")
+    names = listed([cell.strategy for cell in alike])
+    return _Best("smallest cost estimate", smallest, f"its cost is not told apart (the intervals overlap) from {names}")
+
+
+def _overlap(one: Estimate, other: Estimate) -> bool:
+    """Whether two intervals have a value in common; what has no interval reaches everywhere."""
+    if one.low is None or one.high is None or other.low is None or other.high is None:
+        return True
+    return one.low <= other.high and other.low <= one.high
 
 
 def _overview(cells: list[CellView]) -> list[str]:
@@ -114,24 +155,21 @@ def _overview(cells: list[CellView]) -> list[str]:
         if (completeness := cell.result.completeness) is not None and completeness.recall is not None
     }
     costs = {cell.number: added for cell in cells if (added := _added(cell)) is not None}
-    by_number = {cell.number: cell for cell in cells}
     ranges = [f"{len(recalls)} of {len(cells)} strategies have a recall"]
     if recalls:
         ranges[0] += f", from {percent(min(recalls.values()))} to {percent(max(recalls.values()))}"
     if costs:
-        ranges.append(f"{len(costs)} have a judged cost, {_range(list(costs.values()))} a call")
+        ranges.append(
+            f"{len(costs)} have a judged cost, estimates {_range([one.value or 0.0 for one in costs.values()])} a call"
+        )
     sentences = ["; ".join(ranges)]
-    best = {
-        "most complete": by_number[max(recalls, key=recalls.__getitem__)] if recalls else None,
-        "cheapest": by_number[min(costs, key=costs.__getitem__)] if costs else None,
-    }
-    words: dict[int, list[str]] = {}
-    for word, cell in best.items():
-        if cell is not None:
-            words.setdefault(cell.number, []).append(word)
-    sentences += [
-        f"{listed(said).capitalize()}: {_clause(by_number[cell_number])}" for cell_number, said in words.items()
-    ]
+    best: dict[int, list[_Best]] = {}
+    for one in (_most_complete(cells, recalls), _cheapest(cells, costs)):
+        if one is not None:
+            best.setdefault(one.cell.number, []).append(one)
+    for told in best.values():
+        words = listed([one.word for one in told]).capitalize()
+        sentences.append("; ".join([f"{words}: {_clause(told[0].cell)}", *(one.beside for one in told if one.beside)]))
     troubled = [f"{cell.strategy} ({cell.troubles or cell.status})" for cell in cells if _is_troubled(cell)]
     sentences += [f"In trouble: {listed(troubled)}"] if troubled else []
     inapplicable = [cell.strategy for cell in cells if cell.status == "not applicable"]
@@ -163,7 +201,7 @@ def _provider_sentence(provider: str, subject: str, cells: list[CellView]) -> Ve
         sentences.append("; ".join(_clause(cell) for cell in traced))
     floors = [cell.floor_ms for cell in untraced if cell.floor_ms is not None]
     if floors:
-        sentences.append(f"Two untraced arms differ by at most {quantity(max(floors), 'ms')} here (A/A floor)")
+        sentences.append(f"The A/A floor here is {quantity(max(floors), 'ms')}, {FLOOR}")
     elif not traced or any(cell.result.overhead is not None for cell in traced):
         sentences.append("The A/A floor was not found out")
     sentences += [
@@ -175,16 +213,39 @@ def _provider_sentence(provider: str, subject: str, cells: list[CellView]) -> Ve
     return VerdictSentence(provider, subject, ". ".join(sentences) + ".")
 
 
-def verdicts(view: SweepView) -> list[VerdictSentence]:
-    """One sentence a provider and setting, in the order of the cells."""
+def _groups(view: SweepView) -> list[tuple[str, str, list[CellView]]]:
+    """The cells by provider and setting, in their order: the provider, both in words, and the cells."""
     groups: dict[tuple[str, int], list[CellView]] = {}
     for cell in view.cells:
         groups.setdefault((cell.provider, cell.setting), []).append(cell)
     found = []
     for (provider, setting), cells in groups.items():
         words = view.settings[setting].words
-        found.append(_provider_sentence(provider, f"{provider} ({words})" if words else provider, cells))
+        found.append((provider, f"{provider} ({words})" if words else provider, cells))
     return found
+
+
+def verdicts(view: SweepView) -> list[VerdictSentence]:
+    """One sentence a provider and setting, in the order of the cells."""
+    return [_provider_sentence(provider, subject, cells) for provider, subject, cells in _groups(view)]
+
+
+def _paces(view: SweepView) -> Iterator[str]:
+    """What has to be said where cells that stand side by side were not loaded alike."""
+    for _, subject, cells in _groups(view):
+        paces: dict[str, list[int]] = {}
+        periods_ms = []
+        for cell in cells:
+            period_ms = cell.result.cell.period_ms
+            if cell.result.overhead is not None and period_ms:
+                paces.setdefault(quantity(period_ms, "ms"), []).append(cell.number)
+                periods_ms.append(period_ms)
+        if periods_ms and max(periods_ms) > SAME_PACE * min(periods_ms):
+            told = listed([f"{pace} apart in {cell_numbers(tuple(numbers))}" for pace, numbers in paces.items()])
+            yield (
+                f"Timed calls of {subject} started {told}: a store that drains slowly is spared. What a call costs, "
+                "and the A/A floor that it is held against, may depend on the pace."
+            )
 
 
 def cautions(view: SweepView) -> list[str]:
@@ -205,7 +266,7 @@ def cautions(view: SweepView) -> list[str]:
         aspects = listed([str(aspect) for aspect in difference.aspects])
         values = "; ".join(f"{', '.join(values)} in {cell_numbers(numbers)}" for values, numbers in difference.values)
         found.append(f"Cells that differ in {aspects} are not compared with one another: {values}.")
-    return found
+    return found + list(_paces(view))
 
 
 def cell_numbers(numbers: tuple[int, ...]) -> str:

@@ -50,7 +50,7 @@ def switches_label(export: ExportConfig) -> str:
 
 
 def otlp_environment(collector_url: str, *, alone: bool) -> dict[str, str]:
-    """The variables that send spans over OTLP, in OpenTelemetry's GenAI conventions.
+    """The variables that send spans over OTLP, as MLflow has them: translating them is a switch of its own.
 
     Args:
         collector_url: Where the collector takes traces, with its path.
@@ -60,7 +60,6 @@ def otlp_environment(collector_url: str, *, alone: bool) -> dict[str, str]:
         "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": collector_url,
         "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "http/protobuf",
         "MLFLOW_TRACE_ENABLE_OTLP_DUAL_EXPORT": str(not alone).lower(),
-        "MLFLOW_ENABLE_OTEL_GENAI_SEMCONV": "true",
     }
 
 
@@ -82,7 +81,7 @@ def switch_environment(export: ExportConfig, collector_url: str | None = None) -
     if export.otlp:
         if collector_url is None:
             raise ConfigError("tracing.export.otlp needs a collector, and none was started")
-        found |= otlp_environment(collector_url, alone=False)
+        found |= otlp_environment(collector_url, alone=False) | {"MLFLOW_ENABLE_OTEL_GENAI_SEMCONV": "true"}
     return found
 
 

@@ -192,9 +192,7 @@ def test_finished_parts_are_there_again(tmp_path: Path) -> None:
     assert not again.has("aa-000")
 
 
-@pytest.mark.parametrize(
-    ("name", "value"), [("version of openai", "0.1"), ("machine's cpu_count", 999), ("forks", 6)]
-)
+@pytest.mark.parametrize(("name", "value"), [("version of openai", "0.1"), ("machine's cpu_count", 999), ("forks", 6)])
 def test_a_state_made_under_other_conditions_is_refused(name: str, value: Any, tmp_path: Path) -> None:
     """One sentence names the difference."""
     State(tmp_path, wanted_conditions(**{name: value}))

@@ -17,7 +17,9 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 )
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValue, KeyValueList
 
+from harness.collector.otlp import PROTOBUF
 from harness.collector.process import Collector
+from harness.collector.settings import CollectorConfig
 from harness.errors import CollectorError
 
 if TYPE_CHECKING:
@@ -225,4 +227,29 @@ def test_a_damaged_file_is_named(tmp_path: Path) -> None:
     with Collector.start(tmp_path / "spans.jsonl") as collector:
         (tmp_path / "spans.jsonl").write_text("{}\n", encoding="utf-8")
         with pytest.raises(CollectorError, match=r"spans\.jsonl holds a line that is no received span"):
+            collector.spans()
+
+
+def test_requests_are_kept_as_they_came(tmp_path: Path) -> None:
+    """While calls are timed nothing is parsed: what was sent is read afterwards, whatever its form."""
+    config = CollectorConfig(spans_path=tmp_path / "exports", raw=True)
+    with Collector(config) as collector:
+        bodies = [(proto_body(), PROTOBUF, ""), (gzip.compress(proto_body()), PROTOBUF, "gzip")]
+        bodies.append((json.dumps(BODY_JSON).encode(), "application/json; charset=utf-8", ""))
+        assert [post(collector, *one).status_code for one in bodies] == [200] * 3
+        first, *others = collector.spans()
+        assert (first.trace_id, first.parent_id, first.name) == (TRACE_ID, PARENT_ID, "chat gpt-4o")
+        assert others == [first, first]
+        kept = config.spans_path.read_bytes()
+        assert all(body in kept for body, _, _ in bodies)
+        # What is being written now counts only once it is whole.
+        config.spans_path.write_bytes(kept[:-1])
+        assert len(collector.spans()) == 2
+
+
+def test_what_was_kept_and_is_no_export_is_named(tmp_path: Path) -> None:
+    """A request that cannot be read is no trace that may be passed over."""
+    with Collector(CollectorConfig(spans_path=tmp_path / "exports", raw=True)) as collector:
+        assert post(collector, b"no export").status_code == 200
+        with pytest.raises(CollectorError, match="was sent an export that cannot be read: the body is no export"):
             collector.spans()

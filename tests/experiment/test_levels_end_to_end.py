@@ -8,7 +8,9 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+import httpx
 import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from harness.cli.compose import compose_cells
 from harness.cli.levels import batches_of
@@ -194,6 +196,22 @@ def test_traces_reach_a_server_of_the_arms_own(served: Sweep) -> None:
     assert "overhead.destination_cpu_ms_per_call" in served.cells[0].data.metrics
 
 
+@pytest.mark.timeout(600)
+def test_what_the_first_calls_take_is_recorded_apart(served: Sweep) -> None:
+    """In both arms; MLflow imports and opens so much at its first call that no later one takes as long."""
+    (records,) = served.records()
+    for arm in records.arms:
+        assert arm.first_calls == 3
+        assert arm.first_call_ns is not None
+        assert arm.first_call_cpu_ns is not None
+        assert arm.first_calls_cpu_ns is not None
+        assert 0 < arm.first_call_cpu_ns <= arm.first_calls_cpu_ns
+    first_ns = {arm.arm: arm.first_call_ns or 0 for arm in records.arms}
+    later_ns = [ns for block in records.blocks if block.arm == "strategy" for ns in block.latency_ns]
+    assert first_ns["strategy"] > sorted(later_ns)[len(later_ns) // 2]
+    assert "overhead.first_calls_cpu_ms" in served.cells[0].data.metrics
+
+
 def state(pid: int) -> str:
     """What the kernel says of a process: ``T`` where it is stopped."""
     return Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[0]
@@ -239,6 +257,31 @@ def test_a_destination_that_died_fails_the_count(migrated_store: Path, tmp_path:
     to.beside._process.wait(30)
     with pytest.raises(to.beside.error, match="before it was told to"):
         to.count()
+
+
+def test_a_collector_counts_the_roots_that_it_took(migrated_store: Path, tmp_path: Path) -> None:
+    """Spans are counted from the requests as they came, and sent as MLflow has them, untranslated."""
+    request = ExportTraceServiceRequest()
+    spans = request.resource_spans.add().scope_spans.add().spans
+    for trace, parent in ((b"a", b""), (b"a", b"p"), (b"b", b""), (b"c", b"p")):
+        spans.add(trace_id=trace * 16, span_id=b"s" * 8, parent_span_id=parent * 8, name="span")
+    to = DESTINATIONS["collector"](tmp_path, migrated_store, ())
+    try:
+        to.wait_ready()
+        assert "MLFLOW_ENABLE_OTEL_GENAI_SEMCONV" not in to.environment
+        for _ in range(2):
+            sent = httpx.post(
+                to.environment["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"],
+                content=request.SerializeToString(),
+                headers={"content-type": "application/x-protobuf"},
+                trust_env=False,
+            )
+            assert sent.status_code == 200
+        assert to.count()
+        assert isinstance(to.beside, Collector)
+        assert len({span.trace_id for span in to.beside.spans() if span.parent_id is None}) == 2
+    finally:
+        to.close()
 
 
 def test_a_strategy_without_mlflow_has_no_levels(

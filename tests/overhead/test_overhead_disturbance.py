@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 WALL_NS = 800_000_000
 SPREAD_US = (-30, 30, -20, 20)
 DISTURBED_US = 900
+LOAD = "load average 0.10 when the cell began, in a sweep mostly of the cell before it"
 
 
 def sample_of(block: Block, *, others: float = 0.02, stolen: float = 0.0) -> MachineSample:
@@ -64,10 +65,10 @@ def of(result: OverheadResult) -> Disturbance:
 
 
 def test_an_unwatched_cell_says_so(make_records: MakeRecords) -> None:
-    """Records without samples of the machine give no share, only the load before the cell."""
+    """Records without samples of the machine give no share, only the load when the cell began."""
     found = of(analyse(make_records(lambda f, _a, _r: 10**6 + f), MeasureConfig()))
     assert (found.watched_blocks, found.others_cores, found.forks) == (0, None, ())
-    assert found.sentence == "the machine was not watched; load average 0.10 before the cell"
+    assert found.sentence == f"the machine was not watched; {LOAD}"
 
 
 def test_a_quiet_machine_is_undisturbed(make_records: MakeRecords) -> None:
@@ -79,7 +80,7 @@ def test_a_quiet_machine_is_undisturbed(make_records: MakeRecords) -> None:
     assert [(fork.fork, fork.blocks) for fork in found.forks] == [(0, 10), (1, 10), (2, 10), (3, 10)]
     assert found.sentence == (
         "undisturbed: in no block did others take more than 0.1 cores; "
-        "while it was measured others took 0.050 cores, the hypervisor 0.010; load average 0.10 before the cell"
+        f"while it was measured others took 0.050 cores, the hypervisor 0.010; {LOAD}"
     )
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from harness.config import MeasureConfig
 from harness.overhead import analyse, latencies
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from harness.records import Arm, CellRecords
+    from harness.results import Estimate
 
     MakeRecords = Callable[..., CellRecords]
 
@@ -217,3 +219,46 @@ def test_same_records_give_the_same_bytes(make_records: MakeRecords) -> None:
     """Analysing twice gives equal JSON."""
     first, second = (analyse(make_records(steady), MeasureConfig()).model_dump_json() for _ in range(2))
     assert first == second
+
+
+def test_first_calls_are_entries_where_they_were_recorded(make_records: MakeRecords) -> None:
+    """What a process pays at its first calls is a difference of the arms; older records have no such entries."""
+
+    def first(fork: int, arm: Arm) -> dict[str, int]:
+        traced = arm == "strategy"
+        return {
+            "first_call_ns": 20 * MS + traced * (300 + fork) * MS,
+            "first_call_cpu_ns": 10 * MS + traced * (100 + fork) * MS,
+            "first_calls_cpu_ns": 15 * MS + traced * (200 + fork) * MS,
+            "first_calls": 3,
+        }
+
+    entries = analyse(make_records(steady, arm_run=first), MeasureConfig()).estimates
+    assert entries["first_call_ms"].per_fork == pytest.approx([300, 301, 302, 303])
+    assert entries["first_call_cpu_ms"].per_fork == pytest.approx([100, 101, 102, 103])
+    assert entries["first_calls_cpu_ms"].per_fork == pytest.approx([200, 201, 202, 203])
+    assert entries["first_calls_cpu_ms"].baseline == pytest.approx(15)
+    assert entries["first_call_ms"].low is not None
+    old = make_records(steady, arm_run=lambda fork, arm: first(fork, arm) if fork else {})
+    assert set(analyse(old, MeasureConfig()).estimates) == NAMES
+
+
+def test_the_baseline_has_its_own_interval(make_records: MakeRecords) -> None:
+    """Student's t over the forks' baselines; none where the forks are too few or agree."""
+    base_us = (1500, 1620, 1680, 1830)
+
+    def p50(forks: int) -> Estimate:
+        records = make_records(lambda f, a, _r: 1000 * base_us[f] + 10_000 * f * (a == "strategy"), forks=forks)
+        return analyse(records, MeasureConfig()).estimates["p50_ms"]
+
+    own = [us / 1000 for us in base_us]
+    low, high = stats.t.interval(0.95, 3, np.mean(own), stats.sem(own))
+    assert p50(4).baseline == pytest.approx(np.mean(own))
+    assert [p50(4).baseline_low, p50(4).baseline_high] == pytest.approx([low, high])
+    assert (p50(3).baseline_low, p50(3).baseline_high) == (None, None)
+    assert (
+        analyse(make_records(lambda f, a, _r: MS + f * (a == "strategy") * 1000), MeasureConfig())
+        .estimates["p50_ms"]
+        .baseline_low
+        is None
+    )

@@ -187,7 +187,7 @@ def test_false_alarms_are_five_percent(template: tuple[Fork, ...]) -> None:
     for _ in range(1000):
         forks = simulated(rng, template, 0.0, 0.0)
         unsteady.append(steady_state(forks, 0.0, FIXED_LEVEL).steady is False)
-        change = drift(forks).changes["baseline_p50_ms"]
+        change = drift(forks, 0.0).changes["baseline_p50_ms"]
         assert change.low is not None
         assert change.high is not None
         drifting.append(not change.low <= 0 <= change.high)
@@ -202,7 +202,7 @@ def test_planted_changes_are_found(template: tuple[Fork, ...]) -> None:
     for _ in range(200):
         forks = simulated(rng, template, 0.2, 0.1)
         unsteady.append(steady_state(forks, 0.1, FIXED_LEVEL).steady is False)
-        change = drift(forks).changes["baseline_p50_ms"]
+        change = drift(forks, 0.0).changes["baseline_p50_ms"]
         drifting.append(change.low is not None and change.low > 0)
     assert min(sum(unsteady), sum(drifting)) >= 190
 
@@ -211,7 +211,7 @@ def test_drift_is_the_rise_of_the_fitted_line(make_records: MakeRecords) -> None
     """Rise and bounds are those of SciPy's linear regression, from the first fork to the last, in ms."""
     base_us = (1500, 1620, 1680, 1830, 1890)
     records = make_records(lambda f, a, _r: 1000 * base_us[f] + (10_000 * f * f if a == "strategy" else 0), forks=5)
-    found = analyse(records, MeasureConfig()).drift
+    found = analyse(records, MeasureConfig(margin_ms=0.1)).drift
     assert found is not None
     line = stats.linregress(range(5), [us / 1000 for us in base_us])
     half_width = 4 * line.stderr * stats.t.ppf(0.975, 3)
@@ -219,6 +219,23 @@ def test_drift_is_the_rise_of_the_fitted_line(make_records: MakeRecords) -> None
     assert change.value == pytest.approx(4 * line.slope)
     assert [change.low, change.high] == pytest.approx([4 * line.slope - half_width, 4 * line.slope + half_width])
     assert found.sentence.startswith("untraced p50 drifted: +0.396 ms [")
+    assert found.seen == ("baseline_p50_ms", "added_p50_ms")
+    within = analyse(records, MeasureConfig(margin_ms=0.5)).drift
+    assert within is not None
+    assert within.seen == ()
+    assert within.sentence.startswith("untraced p50 held within 0.5 ms: +0.396 ms [")
+    assert "added p50 held within 0.5 ms: +0.160 ms [" in within.sentence
+
+
+def test_drift_that_may_be_there_is_not_denied(make_records: MakeRecords) -> None:
+    """An interval that includes zero and leaves the margin cannot tell, and the sentence says so."""
+    base_us = (1500, 3500, 1400, 3600, 1500)
+    records = make_records(lambda f, a, _r: 1000 * base_us[f] + (1000 * f if a == "strategy" else 0), forks=5)
+    found = analyse(records, MeasureConfig()).drift
+    assert found is not None
+    assert found.seen == ()
+    said = "whether untraced p50 drifted cannot be told, and a drift beyond 0.5 ms could be there: "
+    assert found.sentence.startswith(said)
 
 
 def test_drift_that_cannot_be_seen_says_why(make_records: MakeRecords) -> None:

@@ -31,11 +31,12 @@ WHOLE = ("untraced", "exported")
 def cell(make_records: Callable[..., CellRecords]) -> Callable[..., CellResult]:
     """Makes the cell that times one level against another: each level costs what it costs, forks vary by some us."""
 
-    def make(
+    def make(  # noqa: PLR0913 - each is one thing that a cell may differ in
         against: str,
         level: str,
         *,
         more_ms: float = 0.0,
+        spread_ms: float = 0.0,
         forks: int = 5,
         asynchronous: bool | None = None,
         **record: Any,
@@ -43,7 +44,7 @@ def cell(make_records: Callable[..., CellRecords]) -> Callable[..., CellResult]:
         def latency_ns(fork: int, arm: str, repetition: int) -> int:
             reached = level if arm == "strategy" else against
             wobble_us = ((fork * 7 + len(level) * 3 + len(against)) % 5 - 2) * 4 * (arm == "strategy")
-            extra_ms = more_ms if arm == "strategy" else 0.0
+            extra_ms = more_ms + spread_ms * (fork % 3 - 1) if arm == "strategy" else 0.0
             return int((BASE_MS + LEVEL_MS[reached] + extra_ms) * MS) + wobble_us * 1000 + repetition % 3
 
         config = HarnessConfig()
@@ -103,7 +104,8 @@ def test_steps_that_sum_to_the_whole_agree(cell: Callable[..., CellResult]) -> N
     assert found.verdict == "agree"
     assert found.total.value == pytest.approx(4.0, abs=0.05)
     assert found.whole.estimate is not None
-    assert "they agree within their intervals" in found.sentence
+    assert found.margin_ms == 0.5
+    assert "they agree within 0.5 ms (sum minus whole: " in found.sentence
     assert found.sentence.startswith("openai / autolog into sqlite, asynchronously: the steps of added p50 sum to 4.0")
 
 
@@ -114,6 +116,35 @@ def test_a_step_that_costs_more_in_the_chain_disagrees(cell: Callable[..., CellR
     assert found.verdict == "disagree"
     assert found.difference.value == pytest.approx(0.5, abs=0.05)
     assert "they disagree" in found.sentence
+
+
+def test_a_wide_interval_is_no_agreement(cell: Callable[..., CellResult]) -> None:
+    """A difference whose interval includes zero and leaves the margin is undecided: how large it could be is said."""
+    found = p50(step_sums([cell(*edge, spread_ms=2.0 * (edge == WHOLE)) for edge in [*STEPS, WHOLE]]))
+    assert found.verdict == "inconclusive"
+    assert found.difference.low is not None
+    assert found.difference.high is not None
+    assert found.difference.low < 0 < found.difference.high
+    most = max(-found.difference.low, found.difference.high)
+    assert f"no disagreement beyond 0.5 ms was seen, though one of up to {most:.2g} ms could be there" in found.sentence
+    assert "agree within" not in found.sentence
+
+
+def test_a_small_difference_that_is_known_well_agrees(cell: Callable[..., CellResult]) -> None:
+    """A step that is 0.2 ms too dear leaves sum and whole apart by less than the margin, and known to be."""
+    found = p50(step_sums([cell(*edge, more_ms=0.2 * (edge == STEPS[2])) for edge in [*STEPS, WHOLE]]))
+    assert found.difference.low is not None
+    assert found.difference.low > 0
+    assert found.verdict == "agree"
+
+
+def test_the_margin_of_a_large_whole_is_a_tenth_of_it(cell: Callable[..., CellResult]) -> None:
+    """A whole of 24 ms and a sum that lies 0.8 ms below it agree within 2.4 ms."""
+    more_ms = {STEPS[3]: 19.2, WHOLE: 20.0}
+    found = p50(step_sums([cell(*edge, more_ms=more_ms.get(edge, 0.0)) for edge in [*STEPS, WHOLE]]))
+    assert found.margin_ms == pytest.approx(2.4, abs=0.01)
+    assert found.verdict == "agree"
+    assert "they agree within 2.4 ms" in found.sentence
 
 
 @pytest.mark.parametrize("left_out", [STEPS[1], WHOLE])

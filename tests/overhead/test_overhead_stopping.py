@@ -7,7 +7,7 @@ import pytest
 
 from harness.config import MeasureConfig
 from harness.overhead import analyse, precision_reached
-from harness.overhead.stopping import asked_half_width_ms, shortfall, so_far
+from harness.overhead.stopping import asked_half_width_ms, ending, so_far
 from harness.results import Estimate
 
 if TYPE_CHECKING:
@@ -77,13 +77,18 @@ def test_the_interval_so_far_is_told_beside_the_asked_one(estimate: Estimate, pr
             5,
             "; stopped by budget after 5 forks of the 8 asked for, half-width 0.3 ms above the asked 0.1 ms",
         ),
-        ("precision", 9, ""),
         ("", 9, ""),
     ],
 )
-def test_a_run_that_stopped_short_says_so(stopped_by: StoppedBy, forks: int, said: str) -> None:
-    """Budget and number of forks are named with the half-width beside the asked one; a reached precision is not."""
-    assert shortfall(p50(forks=forks), MeasureConfig(forks=8, precision_ms=0.1), stopped_by) == said
+def test_a_run_that_stopped_says_by_what(stopped_by: StoppedBy, forks: int, said: str) -> None:
+    """Budget and number of forks are named with the half-width beside the asked one; none where all were planned."""
+    assert ending(p50(forks=forks), MeasureConfig(forks=8, precision_ms=0.1), stopped_by) == said
+
+
+def test_a_precision_that_was_reached_is_told() -> None:
+    """With the half-width within the asked one."""
+    said = ending(p50(half=0.09), MeasureConfig(forks=8, precision_ms=0.1), "precision")
+    assert said == "; precision reached after 9 forks, half-width 0.09 ms within the asked 0.1 ms"
 
 
 def test_the_verdict_ends_with_what_stopped_it(make_records: Callable[..., CellRecords]) -> None:

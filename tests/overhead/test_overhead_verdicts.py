@@ -10,6 +10,8 @@ import pytest
 from harness.config import MeasureConfig
 from harness.errors import ConfigError
 from harness.overhead import analyse, floor_ms, precision_reached
+from harness.overhead.verdicts import rule
+from harness.results import Estimate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -202,7 +204,7 @@ def test_floor_that_excludes_zero_is_called_a_false_alarm(judge: Judge) -> None:
     assert result.verdict == "faster"
     assert result.sentence.endswith(
         "the interval excludes zero although neither arm was traced: a false alarm, "
-        "so differences up to 0.78 ms mean nothing here"
+        "and the floor is its farther bound, 0.78 ms"
     )
     assert floor_ms(result) == pytest.approx(0.6 + HALF_WIDTH_MS, rel=1e-4)
 
@@ -250,3 +252,37 @@ def test_precision_needs_an_interval_and_the_planned_forks(judge: Judge) -> None
     """Neither three forks nor fewer than planned reach a precision, however wide it is."""
     assert not precision_reached(judge(0, spread_us=(0, 1, 2)), MeasureConfig(forks=3, precision_ms=100.0))
     assert not precision_reached(judge(0), MeasureConfig(forks=6, precision_ms=100.0))
+
+
+def p50_with_ratio(low: float, high: float, ratio_low: float, ratio_high: float) -> Estimate:
+    """Added p50 whose difference and ratio have these intervals."""
+    return Estimate(
+        name="p50_ms",
+        unit="ms",
+        value=(low + high) / 2,
+        low=low,
+        high=high,
+        forks=4,
+        baseline=11.6,
+        ratio=math.sqrt(ratio_low * ratio_high),
+        ratio_low=ratio_low,
+        ratio_high=ratio_high,
+    )
+
+
+def test_a_ratio_that_includes_one_is_told_beside_a_difference_that_excludes_zero() -> None:
+    """Who reads "slower" also reads that the ratio shows no difference."""
+    ruling = rule(p50_with_ratio(0.5, 3.9, 0.99, 1.49), 0.5, (), is_floor=False)
+    assert ruling.verdict == "slower"
+    assert ruling.sentence.endswith(
+        "(traced 1.21 [0.99, 1.49] times that; this interval includes 1, so the ratio shows no difference)"
+    )
+
+
+def test_a_ratio_that_excludes_one_is_told_beside_a_difference_that_includes_zero() -> None:
+    """Nor is the other contradiction passed over; where both say the same there is nothing to add."""
+    ruling = rule(p50_with_ratio(-0.1, 3.9, 1.01, 1.49), 0.5, (), is_floor=False)
+    assert ruling.verdict == "inconclusive"
+    assert "this interval excludes 1, though that of the difference includes zero" in ruling.sentence
+    for bounds in ((0.5, 3.9, 1.01, 1.49), (-0.1, 3.9, 0.99, 1.49)):
+        assert "this interval" not in rule(p50_with_ratio(*bounds), 0.5, (), is_floor=False).sentence

@@ -7,7 +7,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.report.format import clip, duration, evidence, listed, number, percent, quantity, series, utc
+from harness.report.format import (
+    clip,
+    duration,
+    evidence,
+    give_or_take,
+    listed,
+    number,
+    percent,
+    percent_within,
+    quantity,
+    series,
+    utc,
+)
 
 MINUS = "\N{MINUS SIGN}"
 
@@ -110,3 +122,31 @@ def test_words_for_lists_and_times() -> None:
     assert listed(["a", "b", "c"]) == "a, b and c"
     assert [duration(part * 10**9) for part in (42, 200, 3900)] == ["42 s", "3 min 20 s", "1 h 5 min"]
     assert utc(1_772_373_900 * 10**9) == "2026-03-01 14:05 UTC"
+
+
+@pytest.mark.parametrize(
+    ("bounds", "text"),
+    [
+        ((0.0023, 0.0018, 0.0027), "0.230% [0.180, 0.270]"),
+        ((0.4, 0.3, 0.5), "40% [30, 50]"),
+        ((0.4, None, None), "40%"),
+        ((None, None, None), "—"),
+    ],
+)
+def test_a_share_has_its_interval(bounds: tuple[float | None, ...], text: str) -> None:
+    """In percent, with decimals as the half-width supports them; without an interval as ever."""
+    assert percent_within(*bounds) == text
+
+
+@pytest.mark.parametrize(
+    ("bounds", "shown"),
+    [
+        ((22.4, 18.6, 26.2), ("22.4", "±3.8")),
+        ((0.02, -0.11, 0.15), ("0.02", "±0.13")),
+        ((3.0, None, None), ("3.00", "")),
+        ((None, None, None), ("—", "")),
+    ],
+)
+def test_a_half_width_stands_beside_its_number(bounds: tuple[float | None, ...], shown: tuple[str, str]) -> None:
+    """With two significant digits, which set those of the number."""
+    assert give_or_take(*bounds) == shown

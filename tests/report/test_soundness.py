@@ -181,3 +181,34 @@ def test_programs_get_it_too(doubtful: SweepResult) -> None:
     assert document["floors"] == {"openai": {"cpu_ms_per_call": 0.5}}
     assert document["cells"][1]["overhead"]["steady"]["steady"] is False
     assert document["cells"][1]["overhead"]["disturbance"]["flagged_blocks"] == 2
+
+
+def test_a_drift_that_was_seen_is_a_doubt(doubtful: SweepResult) -> None:
+    """Of the machine, and of the cost; one that may be there is told in its own column."""
+    seen = Drift(changes={}, sentence="drifted", seen=("baseline_p50_ms", "added_p50_ms"))
+    view = sweep_view(with_overhead(doubtful, 3, drift=seen))
+    assert list(doubts(view.cells[2])) == [
+        "untraced p50 drifted from fork to fork",
+        "added p50 drifted from fork to fork",
+    ]
+
+
+def test_a_ratio_that_shows_nothing_is_a_doubt(sweep: SweepResult) -> None:
+    """A cell that is slower in milliseconds and not as a ratio says so beside its verdict; one that is both, not."""
+    own = sweep.cells[1].overhead
+    assert own is not None
+    for low, said in ((0.98, ["its ratio to the untraced p50 shows no difference"]), (1.1, [])):
+        p50 = own.estimates["p50_ms"].model_copy(update={"ratio": 1.3, "ratio_low": low, "ratio_high": 1.6})
+        view = sweep_view(with_overhead(sweep, 2, estimates=own.estimates | {"p50_ms": p50}))
+        assert list(doubts(view.cells[1])) == said
+
+
+def test_the_untraced_amount_has_its_interval(sweep: SweepResult) -> None:
+    """In the table of cells and in the ledger, as the share of a reference call has."""
+    own = sweep.cells[1].overhead
+    assert own is not None
+    update = {"value": 2.0, "low": 1.5, "high": 2.5, "baseline": 1.52, "baseline_low": 1.4, "baseline_high": 1.64}
+    p50 = own.estimates["p50_ms"].model_copy(update=update)
+    cell = sweep_view(with_overhead(sweep, 2, estimates=own.estimates | {"p50_ms": p50})).cells[1]
+    assert cell.shown["baseline"].text == cost_rows(cell)[0].untraced == "1.52 ms [1.40, 1.64]"
+    assert cell.shown["share"].text == "0.40% [0.30, 0.50]"

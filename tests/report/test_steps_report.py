@@ -91,3 +91,12 @@ def test_other_sweeps_have_no_such_section(sweep: SweepResult) -> None:
     """A sweep without levels says nothing of steps."""
     assert "Where the cost goes" not in html_report(sweep)
     assert "Where the cost goes" not in markdown_report(sweep)
+
+
+def test_reports_say_how_sum_and_whole_are_held(levels_sweep: SweepResult) -> None:
+    """Both name the levels, the margin, and that no spans go synchronously into a collector."""
+    html, markdown = html_report(levels_sweep).replace("&#39;", "'"), markdown_report(levels_sweep)
+    for text in (html, markdown.replace("\\_", "_")):
+        assert "There is no synchronous way into a collector: MLflow exports over OTLP in batches only." in text
+        assert "two that agree in truth are said to disagree at most once in twenty times" in text
+        assert "sampled_out: every trace sampled out" in text

@@ -6,8 +6,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from rich.console import Console
 
-from harness.report import cells_json, console_table, description, markdown_report, verdict_sentences
+from harness.report import cells_json, console_table, description, html_report, markdown_report, verdict_sentences
 from harness.report.markdown import DESCRIPTION_LIMIT, escape
+from harness.report.quantities import COLUMNS
+from harness.report.reading import terms
+from harness.report.view import sweep_view
+from harness.results import LoadResult
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -132,3 +136,62 @@ def test_text_reports_are_deterministic(sweep: SweepResult) -> None:
     for report in (cells_json, description, markdown_report):
         assert report(sweep) == report(again)
     assert printed(sweep, 100) == printed(again, 100)
+
+
+def test_console_table_gives_half_widths(sweep: SweepResult) -> None:
+    """CPU and drain stand with half the width of their intervals, and no quantity is cut off after its number."""
+    text = printed(sweep, 80)
+    assert text.count("±1.1") == 7
+    assert text.count("±1.7") == 4
+
+
+def test_markdown_says_how_to_read_it(sweep: SweepResult) -> None:
+    """The headings of the timing tables and of the table of cells are explained, in the HTML's own words."""
+    report = markdown_report(sweep)
+    section = report[report.index("## How to read this") : report.index("## Where it was measured")]
+    for heading in ("Smallest effect", "Flagged", "Load /s", "Drain /s", "Pace", "Level after N", "From fork to fork"):
+        assert f"- **{heading}**: " in section
+    for column in COLUMNS:
+        assert f"- **{column.title.removesuffix(' [95%]')}**: " in section
+    html = html_report(sweep).replace("&#39;", "'")
+    for term in terms(sweep_view(sweep)):
+        assert f"<dt>{term.name}</dt>" in html
+        assert term.meaning in html
+    assert "Saturation" not in section
+    assert "Sum and whole" not in section
+
+
+def test_every_heading_of_loads_is_explained(sweep: SweepResult) -> None:
+    """Where loads were measured, the words of their tables are among the terms."""
+    cell = sweep.cells[0].model_copy(update={"loads": (load_result(),)})
+    told = terms(sweep_view(sweep.model_copy(update={"cells": (cell,)})))
+    explained = " ".join(f"{term.name} {term.meaning}" for term in told)
+    for heading in ("Untraced calls/s", "Throughput, of that", "Each further chunk", "Offered /s", "Achieved /s"):
+        assert heading in explained
+    assert {"threads", "asyncio", "payload", "chunks"} <= {term.name for term in told}
+
+
+def load_result() -> LoadResult:
+    """A load of which only its presence counts."""
+    return LoadResult(
+        load="threads:8",
+        forks=0,
+        calls_per_fork=0,
+        estimates={},
+        verdict=None,
+        sentence="",
+        traces_expected=0,
+        traces_lost=0,
+        failed_calls=0,
+        is_floor=False,
+    )
+
+
+def test_markdown_has_each_verdict_in_full(sweep: SweepResult) -> None:
+    """What a cell's verdict rests on, and what ended its forks, stands in its own sentence."""
+    own = sweep.cells[1].overhead
+    assert own is not None
+    said = "slower by 3.1 ms [2.8, 3.4] a call; precision reached after 9 forks"
+    cell = sweep.cells[1].model_copy(update={"overhead": own.model_copy(update={"sentence": said})})
+    report = markdown_report(sweep.model_copy(update={"cells": (sweep.cells[0], cell)}))
+    assert f"- 2 openai / manual decorator/plain: {said}" in report

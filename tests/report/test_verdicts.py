@@ -88,11 +88,32 @@ def test_cost_inside_the_floor_says_so(sweep: SweepResult) -> None:
 
 
 def test_many_strategies_are_summed_up(make_sweep: Callable[..., SweepResult], many_specs: tuple[Any, ...]) -> None:
-    """Beyond four strategies a sentence gives the ranges, the most complete and the cheapest."""
+    """Beyond four strategies a sentence gives the ranges, the most complete, and the cheapest if one is."""
     (sentence,) = verdict_sentences(make_sweep(specs=many_specs))
     assert "6 of 6 strategies have a recall, from 51.2% to 80.5%" in sentence
     assert "Most complete: autolog" in sentence
+    assert "Smallest cost estimate: manual context/plain" in sentence
+    assert "its cost is not told apart (the intervals overlap) from manual wrapper/careful" in sentence
+    assert "Cheapest" not in sentence
+
+
+def test_the_cheapest_is_the_one_that_no_other_interval_reaches(
+    make_sweep: Callable[..., SweepResult], many_specs: tuple[Any, ...]
+) -> None:
+    """A cost that is known to be the smallest is called so."""
+    specs = tuple(one._replace(added_ms=0.8) if one.style == "context/plain" else one for one in many_specs)
+    (sentence,) = verdict_sentences(make_sweep(specs=specs))
     assert "Cheapest: manual context/plain" in sentence
+    assert "told apart" not in sentence
+
+
+def test_all_of_the_highest_recall_are_named(
+    make_sweep: Callable[..., SweepResult], many_specs: tuple[Any, ...]
+) -> None:
+    """The first of several most complete strategies is not the only one."""
+    (sentence,) = verdict_sentences(make_sweep(specs=many_specs[:-1]))
+    assert "Most complete: manual decorator/plain" in sentence
+    assert "; as complete: manual decorator/careful, manual wrapper/plain" in sentence
 
 
 def test_other_machine_gets_its_own_sentence(make_sweep: Callable[..., SweepResult], other_machine: Any) -> None:
@@ -171,3 +192,20 @@ def test_cells_of_one_label_keep_apart(make_sweep: Callable[..., SweepResult]) -
 def test_cell_numbers_read_as_words(numbers: tuple[int, ...], text: str) -> None:
     """Runs of three and more cells are joined."""
     assert cell_numbers(numbers) == text
+
+
+def test_cells_of_another_pace_are_a_caution(make_sweep: Callable[..., SweepResult]) -> None:
+    """Where one cell's store drained too slowly for the common pace, its provider's cells are named with theirs."""
+    view = sweep_view(make_sweep(records={3: {"period_ms": 52.0}, 6: {"period_ms": 41.0}}))
+    (caution,) = [text for text in cautions(view) if "apart" in text]
+    assert caution.startswith(
+        "Timed calls of openai started 40.0 ms apart in cells 1 and 2 and 52.0 ms apart in cell 3: "
+    )
+    assert not [text for text in cautions(sweep_view(make_sweep())) if "apart" in text]
+
+
+def test_the_floor_is_what_it_is_called(sweep: SweepResult) -> None:
+    """The sentence says which bound of which interval, and nothing of "at most"."""
+    sentence = verdict_sentences(sweep)[0]
+    assert "The A/A floor here is 0.112 ms, the farther bound of the 95% interval of an A/A cell" in sentence
+    assert "at most" not in sentence

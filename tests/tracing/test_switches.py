@@ -17,6 +17,7 @@ from harness.processes import child_environment
 from harness.tracing.switches import (
     apply_switches,
     expected_share,
+    otlp_environment,
     switch_environment,
     without_switches,
 )
@@ -144,6 +145,15 @@ def test_otlp_names_the_collector() -> None:
     }
     with pytest.raises(ConfigError, match="needs a collector"):
         switch_environment(ExportConfig(otlp=True))
+
+
+def test_what_takes_spans_alone_does_not_ask_for_their_translation() -> None:
+    """MLflow translates spans to OpenTelemetry's GenAI conventions only where it is told to."""
+    assert otlp_environment("http://127.0.0.1:1/v1/traces", alone=True) == {
+        "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://127.0.0.1:1/v1/traces",
+        "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "http/protobuf",
+        "MLFLOW_TRACE_ENABLE_OTLP_DUAL_EXPORT": "false",
+    }
 
 
 def test_the_shells_switches_are_kept_out() -> None:
