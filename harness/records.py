@@ -345,16 +345,21 @@ class ArmRun(Record):
         measured_cpu_ns: CPU time of all threads from the first measured call to the end of the
             drain that follows the last one.
         drain_ns: That last drain, as the caller of the flush waits for it.
-        expected_traces: Traces that the strategy should have stored in this arm.
-        stored_traces: Traces found in the arm's store after the drain.
-        stored_bytes: Growth of the arm's store over all its calls; ``None`` without a store, and for a
-            collector, which stores nothing.
+        expected_traces: Traces that the strategy should have stored in this arm; where calls are sampled, those that
+            were begun.
+        stored_traces: Whole traces found in the arm's store after the drain: MLflow writes a trace twice, and one of
+            which either write is missing is no stored one. Of an arm that should leave none, every trace of
+            which anything was written.
+        stored_bytes: Growth of the arm's store over all its calls, with the files that MLflow moves out of traces;
+            ``None`` without a store, and for a collector, which stores nothing.
         peak_memory_bytes: Peak resident memory of the process.
         destination: Where the arm's traces went: ``""`` for an arm that traces nothing, else as
             ``tracing.into`` names it.
         destination_cpu_ns: CPU time of the server or the collector that took them, over the measured calls
             and the last drain: no part of ``measured_cpu_ns``, because it is not the application's. ``None``
             where the arm writes its store itself.
+        planted_losses: In a calibration, the traces that the strategy itself kept from being stored whole; ``None``
+            of any other.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -379,6 +384,7 @@ class ArmRun(Record):
     first_call_cpu_ns: int | None = None
     first_calls_cpu_ns: int | None = None
     first_calls: int = 0
+    planted_losses: int | None = None
 
 
 class Loss(Record):
@@ -438,9 +444,10 @@ class LoadRun(Record):
             came back to back, as under all other loads.
         expected_traces: Traces that the strategy should have stored of these calls and the warm-up's; of a
             saturation without the warm-up's, whose calls come at once.
-        stored_traces: Traces of them found after the drain. Of a saturation only those that are whole: a
-            full queue may drop the spans of a trace, or what ties them to it.
-        stored_bytes: Growth of the arm's store; ``None`` without a store.
+        stored_traces: Whole traces of them found after the drain, as of an ``ArmRun``: a full queue may drop the
+            spans of a trace, or the trace and keep its spans.
+        stored_bytes: Growth of the arm's store, with the files that MLflow moves out of traces; ``None`` without a
+            store.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -592,6 +599,8 @@ class CellRecord(Record):
             spent, ``measure.max_forks`` were run; ``""`` where none were to be added or the cell broke off.
         stages_s: Stage to its seconds, from the cell's start to the end of its writing; each moment counts
             for one stage. ``measuring`` is the time in measured blocks, ``waiting`` that of another timing.
+        planted_losses: In a calibration, the traces that the strategy itself kept from being stored whole in the
+            completeness pass; ``None`` of any other.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -630,6 +639,7 @@ class CellRecord(Record):
     runtime: str = ""
     stopped_by: StoppedBy = ""
     stages_s: dict[str, float] = Field(default_factory=dict)
+    planted_losses: int | None = None
 
     @property
     def not_measuring_share(self) -> float | None:

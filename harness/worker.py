@@ -67,6 +67,7 @@ class WorkerSetup(Record):
         expected_share: Share of the calls that leave a trace under a strategy that expects one from each.
         store_path: The file in which the arm's traces end up in the timing pass, whoever writes it; its
             last write marks the end of a drain.
+        artifacts_path: The folder for artifacts of the arm's traces, such as files that MLflow moves out of them.
         prime_calls: Calls made before the arm reports ready, so that lazy imports and the
             first connection are no part of what is timed.
     """
@@ -92,6 +93,7 @@ class WorkerSetup(Record):
     level: str = EXPORTED
     expected_share: float = 1.0
     store_path: str | None = None
+    artifacts_path: str | None = None
     samples: tuple[Sample, ...]
     prime_calls: int = 0
 
@@ -275,10 +277,16 @@ class Worker:
         begun_ns = time.perf_counter_ns()
         self.strategy.drain()
         ended_ns = time.perf_counter_ns()
+        cpu_ns = time.process_time_ns()
+        from_ns = self.measured_from_cpu_ns
+        last_write_ns = self.last_write_ns()
+        if from_ns is not None:
+            # Looking at what was written is the harness's work and none of the arm's.
+            self.measured_from_cpu_ns = from_ns + time.process_time_ns() - cpu_ns
         return {
             "drain_ns": ended_ns - begun_ns,
-            "last_write_ns": self.last_write_ns(),
-            "cpu_ns": None if self.measured_from_cpu_ns is None else time.process_time_ns() - self.measured_from_cpu_ns,
+            "last_write_ns": last_write_ns,
+            "cpu_ns": None if from_ns is None else cpu_ns - from_ns,
         }
 
     def collect(self, mode: str) -> dict[str, Any]:
@@ -301,6 +309,7 @@ class Worker:
             if after_bytes is None or self.store_before_bytes is None
             else after_bytes - self.store_before_bytes,
             "peak_memory_bytes": _peak_memory_bytes(),
+            "planted_losses": getattr(self.strategy, "planted_losses", None),
             "cpus": allowed_cpus(),
         }
 
@@ -310,16 +319,19 @@ class Worker:
             return 0
         return calls if self.setup.expected_share == 1.0 else None
 
-    def _store_files(self) -> list[Path]:
-        if self.setup.store_path is None:
-            return []
-        return [Path(self.setup.store_path + suffix) for suffix in ("", "-wal", "-journal")]
+    def _stored_files(self) -> Iterator[Path]:
+        """The files of the store, and those that MLflow puts beside it for its traces."""
+        if self.setup.store_path is not None:
+            # A rollback journal is there only while something is being written.
+            yield from (Path(self.setup.store_path + suffix) for suffix in ("", "-wal"))
+        if self.setup.artifacts_path is not None:
+            yield from (path for path in Path(self.setup.artifacts_path).rglob("*") if path.is_file())
 
     def store_size_bytes(self) -> int | None:
-        """Size of the store's files; ``None`` without a store."""
+        """Size of the files in which traces are stored; ``None`` without a store."""
         if self.setup.store_path is None:
             return None
-        return sum(path.stat().st_size for path in self._store_files() if path.exists())
+        return sum(path.stat().st_size for path in self._stored_files() if path.exists())
 
     def last_write_ns(self) -> int | None:
         """When the store was last written, on the monotonic clock; ``None`` without a store.
@@ -328,7 +340,7 @@ class Worker:
         end says little; the file's modification time does, to a tick of the kernel (4 ms).
         """
         times: list[int] = []
-        for path in self._store_files():
+        for path in self._stored_files():
             with contextlib.suppress(FileNotFoundError):
                 times.append(path.stat().st_mtime_ns)
         if not times:

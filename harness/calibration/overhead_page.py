@@ -29,8 +29,11 @@ _COLUMNS = (
     "slower. Shares stand with their exact binomial 95% intervals (Clopper-Pearson)."
 )
 _LOSSES = (
-    "A strategy ends every trace, and its exporter drops some before they are stored. The completeness pass is one "
-    "process, the timing pass one for each fork, and each loses as many."
+    "MLflow writes a trace twice: its spans, and the trace itself. A strategy ends every trace and drops some of these "
+    "writes. In a cell such as `3of12` each process drops both of so many of its first 12 calls. In `log_trace-1in3` "
+    "and `log_spans-1in3` one of the two is dropped, of any call with that chance, the measured ones and the last ones "
+    "among them. Half a trace is a lost one. The completeness pass is one process, the timing pass one for each fork. "
+    "Planted is what the strategy says that it dropped."
 )
 _SHARE_FOUND = (
     "{text} over {count} forks (95% interval), to be at most "

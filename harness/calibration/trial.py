@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from harness.results import Latencies
 
 NS_PER_MS = 1e6
-LOSSES = ("1of12", "3of12", "7of12")
-"""What the loss cells plant in turn: so many of each process's first calls leave no stored trace."""
+LOSSES = ("1of12", "3of12", "7of12", "log_trace-1in3", "log_spans-1in3")
+"""What the loss cells plant in turn: so many of each process's first calls leave no stored trace, or of any call one of
+the two writes that make up a trace is dropped."""
 
 Kind = Literal["aa", "delay", "loss"]
 
@@ -31,7 +32,8 @@ class Trial(NamedTuple):
 
     Attributes:
         kind: Two equal arms, a delay, or lost traces.
-        planted: The delay such as ``200us``, or the loss such as ``3of12``; empty where nothing is planted.
+        planted: The delay such as ``200us``, or the loss such as ``3of12`` or ``log_trace-1in3``; empty where nothing
+            is planted.
         number: Which of its kind, from 0.
     """
 
@@ -130,7 +132,7 @@ class Lost(NamedTuple):
     """What the harness says of a cell that lost traces, beside what was planted.
 
     Attributes:
-        planted: Traces that the completeness pass was to lose, and those of all forks together.
+        planted: Traces of which the strategy dropped something in the completeness pass, and in all forks together.
         found: What it says was lost in each.
         expected: Traces that should have been stored in each.
     """
@@ -190,18 +192,33 @@ def lost_in(trial: Trial, records: CellRecords) -> Lost:
     """Count a loss cell's traces as the harness does.
 
     Raises:
-        CellError: If a pass left nothing to count.
+        CellError: If a pass left nothing to count, or does not say what was dropped.
     """
     result = analyse_cell(records)
     if result.completeness is None or result.overhead is None:
         raise CellError(f"{trial.name}: {result.cell.reason}")
-    a_process = int(trial.planted.partition("of")[0])
+    planted = _dropped(trial, records, result.overhead.forks)
+    if 0 in planted:
+        raise CellError(f"{trial.name}: a pass dropped nothing, and a cell without a loss shows nothing")
     return Lost(
         trial=trial,
-        planted=(a_process, a_process * result.overhead.forks),
+        planted=planted,
         found=(result.completeness.traces_lost, result.overhead.traces_lost),
         expected=(result.completeness.traces_expected, result.overhead.traces_expected),
     )
+
+
+def _dropped(trial: Trial, records: CellRecords, forks: int) -> tuple[int, int]:
+    """Traces of which the strategy says that it dropped something, in the completeness pass and in all forks."""
+    complete = records.cell.planted_losses
+    timed = [run.planted_losses for run in records.arms if run.arm == "strategy"]
+    if complete is not None and None not in timed:
+        return complete, sum(one for one in timed if one is not None)
+    whole, found, _ = trial.planted.partition("of")
+    if not found:
+        raise CellError(f"{trial.name}: not every process says what it dropped")
+    # Cells of before a strategy said so: each process dropped as many as their name says.
+    return int(whole), int(whole) * forks
 
 
 def of_delay(found: Sequence[Found], planted: str) -> Iterator[Found]:

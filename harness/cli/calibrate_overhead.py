@@ -16,7 +16,7 @@ from harness.calibration.overhead_figure import figure
 from harness.calibration.overhead_page import Made, console_table, markdown, opinions_table, summary
 from harness.calibration.share import CALLS, PAIRS
 from harness.calibration.state import State, conditions, tool_versions
-from harness.calibration.trial import Configs, Counts
+from harness.calibration.trial import LOSSES, Configs, Counts
 from harness.cli.compose import compose_cells
 from harness.cli.console import ERR, OUT, make_progress
 from harness.cli.sweep import temporary_files_in
@@ -39,7 +39,7 @@ DEFAULTS: dict[str, Any] = {
     "cells": 100,
     "planted": 30,
     "delays": "50,200,1000",
-    "losses": 3,
+    "losses": len(LOSSES),
     "share_forks": 16,
     "forks": 4,
     "blocks": 6,

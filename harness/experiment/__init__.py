@@ -52,7 +52,7 @@ from harness.records import (
 )
 from harness.runtimes import HARNESS, Runtime, has_own_environment, runtime_label, runtime_of
 from harness.scenarios import scenario_of
-from harness.stores.throwaway import TEMPLATE_EXPERIMENT
+from harness.stores.throwaway import TEMPLATE_EXPERIMENT, copy_template
 from harness.tracing import STRATEGIES, strategy_label
 from harness.tracing.levels import EXPORTED, UNTRACED, level_environment, traces_share
 from harness.tracing.switches import switch_environment, switches_label, without_switches
@@ -195,6 +195,7 @@ class _Cell:
         self.losses: LossPass | None = None
         self.timing: TimingPass | None = None
         self.completeness_done = False
+        self.planted_losses: int | None = None
         self.not_applicable: tuple[NotApplicable, ...] = ()
         self.judged: tuple[int, OverheadResult] | None = None
         self.trouble: HarnessError | None = None
@@ -420,7 +421,7 @@ class _Cell:
                 self.status, self.reason = "not applicable", self.not_applicable[0].reason
                 return
             worker.ask("drain", timeout_s=self.config.measure.drain_timeout_s)
-            worker.finish()
+            self.planted_losses = worker.finish()["planted_losses"]
             self._run_samples(untraced, [one.sample_id for one in self.not_applicable])
             untraced.finish()
         self._repeat_own_scenarios(setup, folder)
@@ -441,7 +442,7 @@ class _Cell:
         """A store for an MLflow that cannot use the person's, or whose traces should be as it keeps them."""
         path = folder / "own" / "store.db"
         path.parent.mkdir()
-        shutil.copyfile(self._template(folder), path)
+        copy_template(self._template(folder), path)
         return path
 
     def _read_own(self, path: Path) -> tuple[StoredTrace, ...]:
@@ -493,7 +494,7 @@ class _Cell:
         if not plain_samples(setup.samples):
             self.progress.note(f"no sample is of scenario {' or '.join(SCENARIOS)}; losses were not counted")
             return
-        plan = LossPlan(setup, measure, self._template(folder), folder, self._hidden())
+        plan = LossPlan(setup, measure, self._template(folder), folder, self._hidden(), self.runtime)
         with LossPass(plan, self.progress) as self.losses:
             self.losses.run(gateway.check_alive)
 
@@ -618,6 +619,7 @@ class _Cell:
             runtime=runtime_label(config.runtime),
             stopped_by="" if self.timing is None else self.timing.stopped_by,
             stages_s=self.stages.seconds(),
+            planted_losses=self.planted_losses,
         )
 
 

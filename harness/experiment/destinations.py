@@ -5,14 +5,14 @@ Nobody else touches it until the arm has ended, and what runs beside the arm res
 
 from __future__ import annotations
 
-import shutil
 from typing import TYPE_CHECKING
 
 from harness.collector.process import Collector
 from harness.collector.settings import CollectorConfig
 from harness.server.process import MlflowServer
 from harness.server.settings import ServerConfig
-from harness.stores.throwaway import count_traces
+from harness.stores.counting import TraceCount, count_traces
+from harness.stores.throwaway import copy_template
 from harness.tracing.switches import otlp_environment
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ class SqliteFile:
     Attributes:
         name: As ``tracing.into`` names it.
         environment: What the arm's environment needs for it.
+        artifacts: The folder for artifacts of its traces.
     """
 
     name = "sqlite"
@@ -43,7 +44,7 @@ class SqliteFile:
         self.cpus = cpus
         self.store = folder / "store.db"
         self.environment: dict[str, str] = {}
-        shutil.copyfile(template, self.store)
+        self.artifacts = copy_template(template, self.store)
         self.beside: Served | None = self._begin()
 
     @property
@@ -70,8 +71,8 @@ class SqliteFile:
         if self.beside is not None:
             self.beside.wait_ready()
 
-    def count(self) -> int:
-        """How many traces came so far; the arm has to have drained."""
+    def count(self) -> TraceCount:
+        """Which traces came so far; the arm has to have drained."""
         return count_traces(self.store)
 
     def end(self) -> None:
@@ -104,9 +105,7 @@ class ServedStore(SqliteFile):
         return self.beside.tracking_uri
 
     def _begin(self) -> Served:
-        return MlflowServer(
-            ServerConfig(store_path=self.store, artifacts_path=self.folder / "artifacts", cpus=self.cpus)
-        )
+        return MlflowServer(ServerConfig(store_path=self.store, artifacts_path=self.artifacts, cpus=self.cpus))
 
 
 class CollectorFile(SqliteFile):
@@ -131,15 +130,20 @@ class CollectorFile(SqliteFile):
         super().wait_ready()
         self.environment = otlp_environment(self.beside.endpoint_url, alone=True)
 
-    def count(self) -> int:
-        """Ends the collector, and gives the traces whose root it received, and any that went astray into the store.
+    def count(self) -> TraceCount:
+        """Ends the collector, and counts what it received, and any trace that went astray into the store.
+
+        A trace is whole whose root it received: OTLP knows spans alone, and what has not ended is not sent.
 
         Raises:
             CellError: If the collector had died, or what it wrote is damaged.
         """
         self.end()
-        astray = super().count()
-        return astray + len({span.trace_id for span in self.beside.spans() if span.parent_id is None})
+        astray = super().count().begun
+        spans = list(self.beside.spans())
+        begun = {span.trace_id for span in spans}
+        whole = {span.trace_id for span in spans if span.parent_id is None}
+        return TraceCount(astray + len(begun), astray + len(whole))
 
     def _begin(self) -> Served:
         return Collector(CollectorConfig(spans_path=self.written_path, raw=True, cpus=self.cpus))

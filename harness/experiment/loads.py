@@ -6,12 +6,11 @@ import random
 import time
 from typing import TYPE_CHECKING, Protocol
 
-from harness.experiment.loss import DRAIN_S_PER_CALL, is_complete
+from harness.experiment.loss import DRAIN_S_PER_CALL
 from harness.experiment.plan import ARMS
 from harness.loads import SATURATION, Load, parse_load
 from harness.records import CallId, LoadRun, SkippedLoad
-from harness.runtimes import HARNESS
-from harness.stores.throwaway import count_traces
+from harness.stores.counting import TraceCount, count_traces, whole_calls
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
     from harness.experiment.arm import ArmProcess
     from harness.experiment.progress import Progress
     from harness.records import Arm
-    from harness.runtimes import Runtime
 
 KEPT_UP = 0.9
 """Below this share of the offered rate the calls themselves are the limit: more cannot be offered."""
@@ -61,19 +59,15 @@ class LoadPass:
         measure: What to run, and how much of it.
         seed: The order of loads and arms is a function of it.
         timeout_s: How long one request of an SDK may take.
-        runtime: What the arms run in, and what can read their stores.
     """
 
-    def __init__(
-        self, measure: MeasureConfig, seed: int, endpoint_kind: str, timeout_s: float, runtime: Runtime = HARNESS
-    ) -> None:
+    def __init__(self, measure: MeasureConfig, seed: int, endpoint_kind: str, timeout_s: float) -> None:
         self.runs: list[LoadRun] = []
         self.answered: list[str] = []
         self.skipped: dict[str, str] = {}
         self.measure = measure
         self.seed = seed
         self.timeout_s = timeout_s
-        self.runtime = runtime
         self._loads: list[Load] = []
         for load in map(parse_load, measure.loads):
             reason = _cannot_answer(load, endpoint_kind)
@@ -194,7 +188,7 @@ class _ForkLoads:
         if load.kind == SATURATION:
             stored = self._stored_whole(state, self._repetition + warmup_calls)
         else:
-            stored, expected = self._newly_stored(state), with_warmup
+            expected, stored = self._newly_stored(state).against(with_warmup)
         return LoadRun(
             fork=self._fork,
             arm=state.arm,
@@ -207,19 +201,17 @@ class _ForkLoads:
             **answer,
         )
 
-    def _newly_stored(self, state: ArmState) -> int:
+    def _newly_stored(self, state: ArmState) -> TraceCount:
         """Traces in the arm's store that were not there before this load."""
         before = self._stored[state.arm]
         self._stored[state.arm] = after = _count(state.store)
-        return after - before
+        return after.since(before)
 
     def _stored_whole(self, state: ArmState, first_repetition: int) -> int:
         """Whole traces of the step's own calls; its warm-up, all at once, may overflow a small queue by itself."""
         if state.store is None:
             return 0
-        records = self._owner.runtime.read_traces(state.store).records
-        whole = {trace.call_id for trace in records if trace.call_id and is_complete(trace)}
-        calls = map(CallId.parse, whole)
+        calls = map(CallId.parse, whole_calls(state.store))
         return sum(call.phase == "load" and call.repetition >= first_repetition for call in calls)
 
     def _timeout_s(self, calls: int, rate_per_s: float | None) -> float:
@@ -229,8 +221,8 @@ class _ForkLoads:
         return 60.0 + 2 * self._measure.drain_timeout_s + paced_s + own_s
 
 
-def _count(store: Path | None) -> int:
-    return 0 if store is None else count_traces(store)
+def _count(store: Path | None) -> TraceCount:
+    return TraceCount(0, 0) if store is None else count_traces(store)
 
 
 def _cannot_answer(load: Load, endpoint_kind: str) -> str:

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 from harness.config import PROCESS_ENDINGS
 from harness.experiment.arm import ArmProcess
 from harness.records import CallId, Loss, ProcessEnding
-from harness.runtimes import HARNESS
-from harness.stores.throwaway import TEMPLATE_EXPERIMENT
+from harness.stores.throwaway import TEMPLATE_EXPERIMENT, copy_template
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -49,7 +48,7 @@ class LossPlan(NamedTuple):
         template: A migrated SQLite store; each worker has a copy of its own.
         folder: Where the copies live.
         hidden: Environment variables that workers must not see.
-        runtime: What the workers run in.
+        runtime: What the workers run in, and what reads their stores.
     """
 
     base: WorkerSetup
@@ -57,7 +56,7 @@ class LossPlan(NamedTuple):
     template: Path
     folder: Path
     hidden: tuple[str, ...]
-    runtime: Runtime = HARNESS
+    runtime: Runtime
 
 
 class LossPass:
@@ -115,7 +114,7 @@ class _Attempt:
         self._folder.mkdir()
         # Also a strategy that should store nothing gets a store, so that it shows.
         self._store = self._folder / "store.db"
-        shutil.copyfile(plan.template, self._store)
+        copy_template(plan.template, self._store)
         setup = plan.base.model_copy(
             update={
                 "role": "loss",

@@ -17,6 +17,7 @@ from harness.overhead import MIN_FORKS
 from harness.processes import pinned, split_cpus
 from harness.records import Arm, ArmRun, Block, MachineSample, StoppedBy
 from harness.runtimes import HARNESS
+from harness.stores.counting import TraceCount
 from harness.stores.throwaway import TEMPLATE_EXPERIMENT
 from harness.tracing.levels import EXPORTED
 
@@ -126,6 +127,7 @@ class _ArmState:
                 "tracking_uri": None if to is None else to.tracking_uri,
                 "experiment": None if to is None else TEMPLATE_EXPERIMENT,
                 "store_path": None if to is None else str(to.written_path),
+                "artifacts_path": None if to is None else str(to.artifacts),
                 "prime_calls": PRIME_CALLS,
             }
         )
@@ -194,8 +196,8 @@ class _ArmState:
         """The arm's totals as a record, once it has drained."""
         to = self.destination
         beside = None if to is None else to.beside
-        stored = 0 if to is None else to.count()
-        expected = totals["expected_traces"]
+        count = TraceCount(0, 0) if to is None else to.count()
+        expected, stored = count.against(totals["expected_traces"])
         return ArmRun(
             fork=self.fork,
             arm=self.arm,
@@ -208,8 +210,7 @@ class _ArmState:
             measured_calls=self.measured_calls,
             measured_cpu_ns=last_drain["cpu_ns"] or 0,
             drain_ns=last_drain["drain_ns"],
-            # Where calls are sampled nobody can say which traces should be there: none counts as lost.
-            expected_traces=stored if expected is None else expected,
+            expected_traces=expected,
             stored_traces=stored,
             stored_bytes=totals["stored_bytes"] if to is None or to.has_size else None,
             peak_memory_bytes=totals["peak_memory_bytes"],
@@ -217,6 +218,7 @@ class _ArmState:
             destination_cpu_ns=None if beside is None else self._destination_cpu_ns,
             first_calls=PRIME_CALLS,
             **self.process.ready["first"],
+            planted_losses=totals["planted_losses"],
         )
 
 
@@ -240,7 +242,7 @@ class TimingPass:
         self.stopped_by: StoppedBy = ""
         self.period_ms: float = plan.measure.period_ms
         self._watch = MachineWatch()
-        self.loads = LoadPass(plan.measure, plan.seed, plan.endpoint_kind, plan.base.timeout_s, plan.runtime)
+        self.loads = LoadPass(plan.measure, plan.seed, plan.endpoint_kind, plan.base.timeout_s)
         self._waiting: dict[int, dict[Arm, _ArmState]] = {}
         self._forks_started = 0
 

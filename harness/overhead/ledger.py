@@ -188,6 +188,8 @@ def _stored_bytes(forks: Sequence[Fork], level: float) -> Estimate:
         if any(run.destination == "collector" for run in runs):
             return _withheld(quantity, forks, "a collector hands traces on and stores none")
         return _withheld(quantity, forks, "the growth of the store is not known in at least one fork")
+    if lost := lost_traces(forks):
+        return _withheld(quantity, forks, f"{lost} traces were lost, and half a trace takes up room as well")
     per_trace = [size / run.stored_traces for size, run in zip(sizes, runs, strict=True)]
     return _estimate(quantity, forks, level, differences=per_trace, baselines=[])
 

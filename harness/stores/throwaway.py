@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import shutil
 import sqlite3
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -31,14 +32,17 @@ def make_template(path: Path) -> None:
         client.create_experiment(TEMPLATE_EXPERIMENT, artifact_location=(path.parent / "artifacts").as_uri())
 
 
-def count_traces(path: Path) -> int:
-    """How many traces an arm's own SQLite store holds, once the arm has ended.
+def copy_template(template: Path, path: Path) -> Path:
+    """Copy a template for one worker; gives the folder beside the copy where artifacts of its traces go.
 
-    The table is asked itself: a store that another version of MLflow made is refused by this one's client.
+    MLflow moves files out of a trace (images, audio), and spans that the database did not take, into the place
+    that the experiment names. A copy has a place of its own, so that what an arm stores there is known to be its.
     """
-    with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as store:
-        found: tuple[int] = store.execute("SELECT COUNT(*) FROM trace_info").fetchone()
-    return found[0]
+    shutil.copyfile(template, path)
+    artifacts = path.parent / "artifacts"
+    with contextlib.closing(sqlite3.connect(path)) as store, store:
+        store.execute("UPDATE experiments SET artifact_location = ?", (artifacts.as_uri(),))
+    return artifacts
 
 
 class OwnTrace(NamedTuple):

@@ -40,6 +40,7 @@ class Strategy(Protocol):
     - ``wrap(operation)``: the function that the application calls for an operation of any mode, traced.
       Without it ``complete`` and ``stream`` are used, and asynchronous operations are not applicable.
     - ``take_planted_ns()``: in a calibration, the delays that it added to each call since the last time.
+    - ``planted_losses``: in a calibration, how many traces it kept from being stored whole, once it has drained.
     - ``streams_are_generators``: ``True`` where the application itself writes a generator around the SDK's
       stream; its type is then the application's choice, and no change by tracing.
 

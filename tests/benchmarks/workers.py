@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import statistics
 import time
 import uuid
@@ -24,7 +23,8 @@ from harness.gateway.settings import GatewayConfig
 from harness.processes import idle_polling, pinned, split_cpus
 from harness.prompts import resolve_prompts
 from harness.records import Block, Exchange, read_jsonl
-from harness.stores.throwaway import TEMPLATE_EXPERIMENT, count_traces
+from harness.stores.counting import count_traces
+from harness.stores.throwaway import TEMPLATE_EXPERIMENT, copy_template
 from harness.worker import WorkerSetup
 
 if TYPE_CHECKING:
@@ -117,8 +117,7 @@ class TimedWorkers:
         folder = self._folder / f"fork{fork}"
         folder.mkdir()
         store = None if config.tracing.name == "none" else folder / "store.db"
-        if store is not None:
-            shutil.copyfile(self._template, store)
+        artifacts = None if store is None else copy_template(self._template, store)
         backend = config.provider.backend
         setup = WorkerSetup(
             role="timing",
@@ -137,6 +136,7 @@ class TimedWorkers:
             tracking_uri=None if store is None else f"sqlite:///{store}",
             experiment=None if store is None else TEMPLATE_EXPERIMENT,
             store_path=None if store is None else str(store),
+            artifacts_path=None if artifacts is None else str(artifacts),
             samples=self._samples,
             prime_calls=PRIME_CALLS,
         )
@@ -172,7 +172,7 @@ class TimedWorkers:
         self._calls_sent += totals["calls_made"]
         if store is not None:
             self.traces_expected += totals["expected_traces"]
-            self.traces_lost += max(0, totals["expected_traces"] - count_traces(store))
+            self.traces_lost += max(0, totals["expected_traces"] - count_traces(store).whole)
         self._current, self._made, self._first_chunk_ns = None, 0, []
 
     def check_exchanges(self) -> None:

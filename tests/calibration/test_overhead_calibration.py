@@ -12,20 +12,21 @@ import pytest
 from harness.calibration import share as share_module
 from harness.calibration.bar import Proof, prove, rate
 from harness.calibration.beside import RULES, opinions, pyperf_says, pytest_benchmark_says
-from harness.calibration.losing import LosingTracing
-from harness.calibration.overhead import DELAY
+from harness.calibration.losing import LosingTracing, is_chosen
+from harness.calibration.overhead import DELAY, LOSING
 from harness.calibration.overhead_figure import figure
 from harness.calibration.overhead_page import Made, console_table, markdown
 from harness.calibration.planted import PlantedDelay
 from harness.calibration.share import Share, fork_name, measure_share, share_of
 from harness.calibration.state import State, conditions
-from harness.calibration.trial import Counts, Found, Lost, Trial, found_in, trials, truth_ms
+from harness.calibration.trial import LOSSES, Counts, Found, Lost, Trial, found_in, lost_in, trials, truth_ms
 from harness.cli import main
 from harness.cli.compose import compose_cells
 from harness.errors import CellError, ConfigError, InputError
 from harness.experiment import record_cell
 from harness.experiment.progress import Silent
 from harness.machine import this_machine
+from harness.records import CallId
 from harness.results import Latencies
 from harness.tracking import Store
 
@@ -90,7 +91,7 @@ def test_the_planted_delay_says_how_long_it_spun() -> None:
 
 
 @pytest.mark.parametrize("strategy", [PlantedDelay, LosingTracing])
-@pytest.mark.parametrize("style", ["", "soon", "13of12"])
+@pytest.mark.parametrize("style", ["", "soon", "13of12", "log_trace-4in3", "log_metric-1in3"])
 def test_what_cannot_be_planted_is_refused(strategy: Any, style: str) -> None:
     """The sentence names what was given and shows what would do."""
     with pytest.raises(ConfigError, match=r"tracing\.style, such as"):
@@ -107,6 +108,26 @@ def test_the_order_of_cells_is_mixed_and_the_same_each_time() -> None:
     assert {trial.name: trial.seed(7) for trial in order}.items() <= {
         trial.name: trial.seed(7) for trial in trials(more, 7)
     }.items()
+
+
+def test_cells_of_losses_keep_their_names() -> None:
+    """What a state holds is found again: the first cells lose whole traces as ever, and halves come after them."""
+    names = ["1of12-000", "3of12-001", "7of12-002", "log_trace-1in3-003", "log_spans-1in3-004"]
+    assert [trial.name for trial in trials(Counts(0, 0, 5, ()), 7)] == [f"loss-{name}" for name in names]
+
+
+@pytest.mark.parametrize("style", LOSSES[3:])
+def test_any_call_may_lose_a_half(style: str) -> None:
+    """First, warming, measured and last calls of the timing pass are among those that do, and not all of any pass."""
+
+    def chosen(phase: Any, fork: int, calls: range) -> list[bool]:
+        ids = (CallId("cell", phase, fork, "strategy", repetition, "sample") for repetition in calls)
+        return [is_chosen(style, 1 / 3, str(one)) for one in ids]
+
+    assert 0 < sum(chosen("completeness", 0, range(12))) < 12
+    for calls in (range(3), range(3, 15), range(15, 21), range(20, 21)):
+        lost = [one for fork in range(4) for one in chosen("timing", fork, calls)]
+        assert 0 < sum(lost) < len(lost)
 
 
 # The bar ------------------------------------------------------------------------------------
@@ -283,6 +304,35 @@ def test_a_cell_that_does_not_say_what_was_planted_has_no_truth(planted_cell: Ce
     silent = tuple(block.model_copy(update={"planted_ns": ()}) for block in planted_cell.blocks)
     with pytest.raises(CellError, match="not every call says"):
         truth_ms(planted_cell._replace(blocks=silent))
+
+
+def losing_cell(style: str, migrated_store: Path, folder: Path) -> CellRecords:
+    """A cell that loses traces: a few calls, one fork."""
+    shutil.copyfile(migrated_store, folder / "template.db")
+    shutil.copyfile(migrated_store, folder / "mlflow.db")
+    small = ["measure.blocks=1", "measure.calls_per_block=6", "measure.warmup_calls=12", "measure.period_ms=0.001"]
+    forks = ["measure.forks=1", "measure.max_forks=1"]
+    custom = ["tracing=custom", "tracing.name=losing", f"tracing.target={LOSING}", f"tracing.style={style}"]
+    cell = config(folder / "mlflow.db", *custom, *small, *forks)
+    return record_cell(cell, Store(cell.store.uri, cell.store.experiment), Silent())
+
+
+@pytest.mark.parametrize("style", LOSSES[2:])
+def test_planted_losses_are_found_exactly(style: str, migrated_store: Path, tmp_path: Path) -> None:
+    """Whole or by halves, in both passes; the truth is what the strategy dropped, and what is planted if it is old."""
+    records = losing_cell(style, migrated_store, tmp_path)
+    lost = lost_in(Trial("loss", style, 0), records)
+    assert lost.exact
+    assert lost.expected == (12, 3 + 12 + 6)
+    silent = records._replace(arms=tuple(one.model_copy(update={"planted_losses": None}) for one in records.arms))
+    if style == "7of12":
+        assert lost.planted == lost_in(Trial("loss", style, 0), silent).planted == (7, 7)
+    else:
+        with pytest.raises(CellError, match="not every process says what it dropped"):
+            lost_in(Trial("loss", style, 0), silent)
+        nothing = records.cell.model_copy(update={"planted_losses": 0})
+        with pytest.raises(CellError, match="a pass dropped nothing"):
+            lost_in(Trial("loss", style, 0), records._replace(cell=nothing))
 
 
 def test_both_loops_are_measured_in_one_process_and_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

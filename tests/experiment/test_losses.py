@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from harness.cli.compose import compose_cells
 from harness.config import PROCESS_ENDINGS, ExportConfig, MeasureConfig
 from harness.endings import SYS_EXIT_STATUS, _wait_for
 from harness.errors import GatewayError
+from harness.experiment import record_cell
 from harness.experiment.loss import LossPass, LossPlan, count, plain_samples
 from harness.experiment.progress import Silent
 from harness.gateway.process import Gateway
@@ -22,7 +25,9 @@ from harness.gateway.settings import GatewayConfig
 from harness.prompts import Sample
 from harness.records import CallId, StoredSpan, StoredTrace, read_cell
 from harness.report.losses import ENDINGS
+from harness.runtimes import HARNESS, HarnessRuntime, OwnTraces
 from harness.tracing.switches import switch_environment
+from harness.tracking import Store
 from harness.worker import WorkerSetup
 
 if TYPE_CHECKING:
@@ -97,7 +102,7 @@ def plan(gateway: Gateway, migrated_store: Path, tmp_path: Path) -> Callable[...
         )
         numbers = {"ending_calls": CALLS, "burst_calls": CALLS, **measured}
         measure = MeasureConfig(losses=list(endings), **numbers)
-        return LossPlan(setup, measure, migrated_store, tmp_path, ())
+        return LossPlan(setup, measure, migrated_store, tmp_path, (), HARNESS)
 
     return make
 
@@ -239,6 +244,48 @@ def test_the_command_line_records_losses_beside_an_undisturbed_completeness(
     lost = [one for one in records.exchanges if CallId.parse(one.call_id or "").phase == "loss"]
     assert len({one.call_id for one in lost}) == sum(loss.calls for loss in records.losses)
     assert all(one.request_body is None for one in lost)
+
+
+class Noting(HarnessRuntime):
+    """The harness's own environment, taken for one of other versions: it notes what it is asked for."""
+
+    name = "noting"
+    shares_store = False
+
+    def __init__(self, template: Path) -> None:
+        self._template = template
+        self.modules: list[str] = []
+        self.read: list[str] = []
+
+    def command(self, module: str, *arguments: str) -> list[str]:
+        self.modules.append(module)
+        return super().command(module, *arguments)
+
+    def make_template(self, path: Path) -> None:
+        shutil.copyfile(self._template, path)
+
+    def read_traces(self, path: Path) -> OwnTraces:
+        self.read.append(path.parent.name)
+        return super().read_traces(path)
+
+
+def test_the_processes_that_end_run_in_the_cells_runtime(
+    migrated_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beside the two workers of the completeness pass one a way of ending, whose stores the runtime's MLflow reads."""
+    runtime = Noting(migrated_store)
+    monkeypatch.setattr("harness.experiment.runtime_of", lambda *_: runtime)
+    shutil.copyfile(migrated_store, tmp_path / "mlflow.db")
+    small = ["prompts=short", "prompts.limit=1", "measure=loss", "measure.ending_calls=3"]
+    endings = "measure.losses=[normal,SIGKILL]"
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    overrides = ["provider=openai", "tracing=manual", *small, endings, f"store.uri={uri}"]
+    cell = compose_cells(overrides, multirun=False)[0]
+    records = record_cell(cell, Store(cell.store.uri, cell.store.experiment), Silent())
+    assert [loss.ending for loss in records.losses] == ["normal", "SIGKILL"]
+    assert records.losses[0].complete_traces == 3
+    assert runtime.modules == ["harness.worker"] * (2 + 2)
+    assert runtime.read == ["own", "loss-normal", "loss-SIGKILL"]
 
 
 def test_only_plain_calls_are_made() -> None:

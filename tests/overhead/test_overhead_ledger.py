@@ -161,13 +161,17 @@ def test_nothing_is_drained_where_nothing_is_stored(make_records: MakeRecords) -
     assert result.drain_rate_per_s is None
 
 
-def test_drain_is_withheld_where_traces_were_lost(make_records: MakeRecords) -> None:
-    """Traces that are dropped need no drain, so its cost and its rate would look better than they are."""
+def test_drain_and_size_are_withheld_where_traces_were_lost(make_records: MakeRecords) -> None:
+    """Traces that are dropped need no drain, so its cost and its rate would look better; halves of them have a size."""
     records = make_records(steady, arm_run=lambda f, a: {"stored_traces": 27} if (f, a) == (1, "strategy") else {})
     result = analyse(records, MeasureConfig())
     assert result.estimates["drain_ms_per_trace"].value is None
     assert result.estimates["drain_ms_per_trace"].reason == (
         "2 traces were lost, and what is dropped need not be drained"
+    )
+    assert result.estimates["stored_bytes_per_trace"].value is None
+    assert result.estimates["stored_bytes_per_trace"].reason == (
+        "2 traces were lost, and half a trace takes up room as well"
     )
     assert result.drain_rate_per_s is None
 
