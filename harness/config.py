@@ -212,11 +212,13 @@ class MeasureConfig:
             ``payload:100000`` (bytes), ``chunks:1000`` or ``saturation``: a list of them, or ``all``.
             They run in the first ``forks`` forks, after their measured blocks.
         load_calls: Calls of one arm in one fork under a load; more where many run at once (5 for each),
-            fewer where they are large.
+            fewer where they are large. From 60 on they support p95.
         saturation_from_per_s: Calls a second that a saturation begins with; each step offers twice as
-            many, the last one comes back to back and makes at least ``burst_calls``.
+            many, to one beyond the first loss. The last one comes back to back and makes at least
+            ``burst_calls``. The first fork finds the rates, and all others run the same.
         saturation_step_s: How long a step of a saturation offers its rate.
-        saturation_max_s: After so long no further step is begun, in each fork.
+        saturation_max_s: After so long of calls at given rates (drains and counting left out) only the step
+            back to back follows.
         pin: Whether both arms share one core and the gateway has another.
         idle: What a core does that has nothing to do while calls are timed: it looks for work (``poll``), where the
             kernel lets this process ask for that, or it may sleep (``sleep``), and waking it is part of a call.

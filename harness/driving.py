@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from harness.errors import NotApplicableError
 from harness.flows import asked_as
 from harness.loads import SATURATION, Load, parse_load
+from harness.machine import peak_memory_bytes, reset_peak_memory
 from harness.observing import type_name
 from harness.prompts import Sample
 from harness.providers.callid import CALL_ID
@@ -74,6 +75,7 @@ class _Timed(NamedTuple):
     start_ns: int
     end_ns: int
     first_chunk_ns: int | None
+    last_chunk_ns: int | None
     chunks: int | None
     error: Exception | None
 
@@ -128,28 +130,40 @@ def load_samples(loads: Iterable[str]) -> tuple[Sample, ...]:
 
 
 def why_not(caller: Caller, command: dict[str, Any]) -> dict[str, Any]:
-    """Which of the ``loads`` this worker cannot run: each with the reason."""
+    """Which of the ``loads`` this worker cannot run, each with the reason; and how many ``traces`` a call leaves.
+
+    The latter is ``None`` where chance decides.
+    """
     reasons: dict[str, str] = {}
     for text in command["loads"]:
         try:
             _jobs(caller, parse_load(text))
         except NotApplicableError as error:
             reasons[text] = str(error)
-    return {"reasons": reasons}
+    return {"reasons": reasons, "traces": caller.expected_traces(1)}
 
 
 def load(caller: Caller, command: dict[str, Any]) -> dict[str, Any]:
     """Make the warm-up calls and drain; then make the calls of a load, and drain again.
 
     ``calls`` calls from ``first_repetition`` + ``warmup_calls`` on, back to back or ``rate_per_s`` a second.
-    It answers with the fields of a ``LoadRun`` that the worker knows, and the ids of the calls that went well.
+    It answers with the fields of a ``LoadRun`` that the worker knows, and the ids of the calls that went well; or,
+    where the load broke off (a drain that failed, for instance), with ``failed`` alone: the reason.
     """
+    try:
+        return _load(caller, command)
+    except Exception as error:  # noqa: BLE001  # told to the parent, which leaves this load out and goes on
+        return {"failed": described(error)}
+
+
+def _load(caller: Caller, command: dict[str, Any]) -> dict[str, Any]:
     asked = parse_load(command["load"])
     jobs = _jobs(caller, asked)
     first, warmup = command["first_repetition"], command["warmup_calls"]
     before_bytes = caller.store_size_bytes()
     warmed = _run(caller, asked, _Turns(jobs, {"rate_per_s": None}, first, warmup))
     caller.strategy.drain()
+    resettable = reset_peak_memory()
     begun_cpu_ns = time.process_time_ns()
     timed = _run(caller, asked, _Turns(jobs, command, first + warmup, command["calls"]))
     caller.strategy.drain()
@@ -166,10 +180,12 @@ def load(caller: Caller, command: dict[str, Any]) -> dict[str, Any]:
         "drain_ns": max(0, (caller.last_write_ns() or 0) - last_ns),
         "latency_ns": [one.end_ns - one.start_ns for one in good],
         "first_chunk_ns": [(one.first_chunk_ns or 0) - one.start_ns for one in streams],
+        "last_chunk_ns": [(one.last_chunk_ns or 0) - one.start_ns for one in streams],
         "chunks": [one.chunks for one in streams],
         "errors": len(timed) - len(good),
         "first_error": next((described(one.error) for one in timed if one.error is not None), ""),
         "stored_bytes": None if before_bytes is None or after_bytes is None else after_bytes - before_bytes,
+        "peak_memory_bytes": peak_memory_bytes() if resettable else None,
         "expected_traces": caller.expected_traces(len(timed)),
         "expected_with_warmup": caller.expected_traces(len(warmed) + len(timed)),
         "answered": [one.call_id for one in (*warmed, *timed) if one.error is None],
@@ -236,6 +252,7 @@ def _call(job: _Job, call_id: str) -> _Timed:
     """Make one call as an application would; an exception of the SDK is its outcome. Answers are let go at once."""
     token = CALL_ID.set(call_id)
     first_chunk_ns: int | None = None
+    last_chunk_ns: int | None = None
     chunks = 0
     error: Exception | None = None
     start_ns = time.perf_counter_ns()
@@ -243,14 +260,15 @@ def _call(job: _Job, call_id: str) -> _Timed:
         given = job.call(**job.request)
         if job.streamed:
             for _ in given:
+                last_chunk_ns = time.perf_counter_ns()
                 if first_chunk_ns is None:
-                    first_chunk_ns = time.perf_counter_ns()
+                    first_chunk_ns = last_chunk_ns
                 chunks += 1
     except Exception as caught:  # noqa: BLE001  # any exception of any SDK is the call's outcome
         error = caught
     end_ns = time.perf_counter_ns()
     CALL_ID.reset(token)
-    return _Timed(call_id, start_ns, end_ns, first_chunk_ns, chunks if job.streamed else None, error)
+    return _Timed(call_id, start_ns, end_ns, first_chunk_ns, last_chunk_ns, chunks if job.streamed else None, error)
 
 
 async def _tasks(caller: Caller, count: int, turns: _Turns) -> None:
@@ -267,6 +285,7 @@ async def _work_async(caller: Caller, turns: _Turns) -> None:
 async def _call_async(job: _Job, call_id: str) -> _Timed:
     token = CALL_ID.set(call_id)
     first_chunk_ns: int | None = None
+    last_chunk_ns: int | None = None
     chunks = 0
     error: Exception | None = None
     start_ns = time.perf_counter_ns()
@@ -276,11 +295,12 @@ async def _call_async(job: _Job, call_id: str) -> _Timed:
             given = await given
         if job.streamed:
             async for _ in given:
+                last_chunk_ns = time.perf_counter_ns()
                 if first_chunk_ns is None:
-                    first_chunk_ns = time.perf_counter_ns()
+                    first_chunk_ns = last_chunk_ns
                 chunks += 1
     except Exception as caught:  # noqa: BLE001  # any exception of any SDK is the call's outcome
         error = caught
     end_ns = time.perf_counter_ns()
     CALL_ID.reset(token)
-    return _Timed(call_id, start_ns, end_ns, first_chunk_ns, chunks if job.streamed else None, error)
+    return _Timed(call_id, start_ns, end_ns, first_chunk_ns, last_chunk_ns, chunks if job.streamed else None, error)

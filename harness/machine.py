@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import socket
@@ -9,6 +10,7 @@ import tempfile
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from harness.errors import WorkerError
 from harness.processes import core_siblings
 from harness.records import Machine
 
@@ -78,6 +80,28 @@ def share_a_core(arm_cpus: tuple[int, ...], gateway_cpus: tuple[int, ...]) -> bo
     if not siblings or not gateway_cpus or None in siblings:
         return None
     return any(cpu in one for one in siblings if one is not None for cpu in gateway_cpus)
+
+
+def peak_memory_bytes() -> int:
+    """Peak resident memory of this process alone.
+
+    ``getrusage`` will not do: a fork hands the parent's peak on to the child, through exec.
+
+    Raises:
+        WorkerError: If the kernel does not say.
+    """
+    for line in Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024
+    raise WorkerError("the kernel does not say how much memory the process used (VmHWM in /proc/self/status)")
+
+
+def reset_peak_memory() -> bool:
+    """Let the peak begin anew at what is resident now, see proc(5); ``False`` where the kernel does not allow it."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+        return True
+    return False
 
 
 def _cpu_model() -> str:

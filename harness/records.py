@@ -40,6 +40,7 @@ Pass = Literal["completeness", "timing", "loss", "load"]
 Dialect = Literal["openai", "mistral"]
 Outcome = Literal["ok", "error", "left", "cancelled"]
 StoppedBy = Literal["", "precision", "budget", "max_forks"]
+LadderEnd = Literal["", "loss", "pace", "time"]
 Mode = Literal["single", "stream", "async", "async_stream"]
 ProcessEnding = Literal[
     "drain", "normal", "sys.exit", "exception", "os._exit", "SIGTERM", "SIGKILL", "fork", "fork-after-calls", "burst"
@@ -304,6 +305,9 @@ class Block(Record):
         latency_ns: From before the SDK was called to when its value was complete.
         first_chunk_ns: From before the call to a stream's first chunk; ``None`` for a single answer.
         errors: Exception type and message of a failed call, else ``None``.
+        last_chunk_ns: From before the call to a stream's last chunk, else ``None``; empty in older records, and where
+            no call of the block was a stream.
+        chunks: Chunks that a stream gave, else ``None``; empty likewise.
         cpu_ns: CPU time of all threads of the arm's process over the block.
         planted_ns: In a calibration, the delay that the strategy itself added to each call; else empty.
     """
@@ -322,6 +326,8 @@ class Block(Record):
     errors: tuple[str | None, ...]
     cpu_ns: int
     planted_ns: tuple[int, ...] = ()
+    last_chunk_ns: tuple[int | None, ...] = ()
+    chunks: tuple[int | None, ...] = ()
 
 
 class ArmRun(Record):
@@ -437,6 +443,7 @@ class LoadRun(Record):
         drain_ns: From the last call's end to the store's last write.
         latency_ns: From before the SDK was called to when its value was complete.
         first_chunk_ns: Of streams, to the first chunk; empty where nothing was streamed.
+        last_chunk_ns: Of streams, to the last chunk; empty where nothing was streamed, and in older records.
         chunks: Of streams, the chunks of each call; empty where nothing was streamed.
         errors: Calls that raised; they have no entry in the tuples.
         first_error: Type and message of the first exception; empty if none was raised.
@@ -448,6 +455,11 @@ class LoadRun(Record):
             spans of a trace, or the trace and keep its spans.
         stored_bytes: Growth of the arm's store, with the files that MLflow moves out of traces; ``None`` without a
             store.
+        peak_memory_bytes: Peak resident memory of the process from the first call to the end of the drain, what earlier
+            loads left behind in it included; ``None`` where the kernel does not let it be reset, and in older records.
+        ladder_ended_by: Of a saturation's last step, the one back to back, what ended the doubling of the rates
+            before it: a step beyond the first loss had been run, calls could not keep up with the rate, or the
+            time was over. Every fork runs the rates of the first one.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -462,6 +474,7 @@ class LoadRun(Record):
     drain_ns: int = 0
     latency_ns: tuple[int, ...]
     first_chunk_ns: tuple[int, ...] = ()
+    last_chunk_ns: tuple[int, ...] = ()
     chunks: tuple[int, ...] = ()
     errors: int = 0
     first_error: str = ""
@@ -469,6 +482,8 @@ class LoadRun(Record):
     expected_traces: int = 0
     stored_traces: int = 0
     stored_bytes: int | None = None
+    peak_memory_bytes: int | None = None
+    ladder_ended_by: LadderEnd = ""
 
 
 class SkippedLoad(Record):
@@ -483,19 +498,21 @@ class SkippedLoad(Record):
 
 
 class MachineSample(Record):
-    """What the machine did while one block ran, so that a disturbance from outside can be seen.
+    """What the machine did while one block or one load of an arm ran, so that a disturbance from outside can be seen.
 
     CPU times are of all cores together, from ``/proc/stat``, to its tick of 10 ms.
 
     Attributes:
         fork: Index of the fork.
-        position: Place of the block in the order in which the fork's blocks ran; the same as ``Block.position``.
-        begin_ns: When the block began.
+        position: Place of the block in the order in which the fork's blocks ran; the same as ``Block.position``. Of a
+            load the same as ``LoadRun.position``.
+        begin_ns: When it began.
         wall_ns: How long it took.
         busy_cpu_ns: CPU time that was not idle, stolen time left out.
         own_cpu_ns: CPU time of the processes of the cell: both arms, gateway, stores, and the parent.
         stolen_cpu_ns: Time that the hypervisor gave to others.
         frequency_mhz: Mean clock of the cores, where the kernel says it.
+        load: The load that ran, with its warm-up and its drains; empty where it was a block.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -507,6 +524,7 @@ class MachineSample(Record):
     own_cpu_ns: int
     stolen_cpu_ns: int
     frequency_mhz: float | None = None
+    load: str = ""
 
 
 class NotApplicable(Record):

@@ -315,7 +315,8 @@ class OverheadResult(Record):
     Attributes:
         forks: Complete pairs of arms.
         calls_per_fork: Analysed calls of one arm in one fork (each block's first is left out).
-        estimates: By name: ``p50_ms``, ``p95_ms``, ``p99_ms``, ``first_chunk_p50_ms``,
+        estimates: By name: ``p50_ms``, ``p95_ms``, ``p99_ms``, ``first_chunk_p50_ms``, of streams of more than one
+            chunk ``per_chunk_us`` and ``stream_end_p50_ms``,
             ``cpu_ms_per_call``, ``drain_ms_per_trace``, ``stored_bytes_per_trace``,
             ``peak_memory_mib``, ``import_cpu_ms``, and where they were recorded ``first_call_ms``,
             ``first_call_cpu_ms`` and ``first_calls_cpu_ms``.
@@ -364,13 +365,13 @@ class OverheadResult(Record):
 
 
 class CorrectedVerdict(Record):
-    """What is left of one cell's verdict once it is held as one of many comparisons of a sweep.
+    """What is left of one verdict once it is held as one of many comparisons of a sweep.
 
     Attributes:
-        comparisons: Judged cells of the sweep, which the correction is for.
+        comparisons: Verdicts of the sweep, of cells and of loads, which the correction is for.
         verdict: The verdict that is left.
-        stands: Whether that is the cell's own.
-        p_no_difference: The p-value of the cell's result, adjusted for the comparisons.
+        stands: Whether that is the verdict that was given by itself.
+        p_no_difference: The p-value of the result, adjusted for the comparisons.
         p_no_equivalence: Likewise.
         sentence: In words.
     """
@@ -383,17 +384,48 @@ class CorrectedVerdict(Record):
     sentence: str
 
 
+class LoadDisturbance(Record):
+    """What else the machine did while the arms ran one load, and whether the verdict hangs on it.
+
+    Attributes:
+        runs: Runs of the load: one for each arm and fork, of a saturation one for each step, too.
+        watched_runs: Those of which the machine's doings are known.
+        flagged_runs: Those in which others took more than ``limit_cores``. They are kept.
+        limit_cores: As in ``Disturbance``.
+        others_cores: Over all watched runs; ``None`` if none was watched.
+        stolen_cores: Likewise.
+        flagged_forks: Forks with a flagged run.
+        without_verdict: The verdict of the other forks alone; ``None`` where none was flagged, and where too few
+            are left.
+        decides: Whether the verdict hangs on the flagged forks: without them it is another, or cannot be told.
+        sentence: In words.
+    """
+
+    runs: int
+    watched_runs: int
+    flagged_runs: int
+    limit_cores: float
+    others_cores: float | None = None
+    stolen_cores: float | None = None
+    flagged_forks: tuple[int, ...] = ()
+    without_verdict: VerdictName | None = None
+    decides: bool = False
+    sentence: str
+
+
 class LoadStep(Record):
     """One offered rate of a saturation.
 
     Attributes:
         offered_per_s: Calls a second that were to begin; ``None``: back to back.
-        forks: Forks that came so far.
+        forks: Forks that tried it.
         calls_per_fork: Calls of one arm in one fork.
         achieved_per_s: Calls a second that the strategy's arm made; ``baseline`` is the other arm's.
         lost_share: Share of its traces that were not whole in the store after a drain.
         traces_expected: Traces that the strategy's arms should have stored.
         traces_lost: How many of them were not there.
+        held_s: How long the strategy's arm was at it, mean over forks; ``None`` in results of older analyses.
+        stored_per_s: Whole traces a second that reached the store, from the first call to its last write.
     """
 
     offered_per_s: float | None
@@ -403,6 +435,8 @@ class LoadStep(Record):
     lost_share: Estimate
     traces_expected: int
     traces_lost: int
+    held_s: float | None = None
+    stored_per_s: Estimate | None = None
 
 
 class LoadResult(Record):
@@ -412,10 +446,13 @@ class LoadResult(Record):
         load: The load as the configuration names it.
         forks: Forks in which both arms ran it.
         calls_per_fork: Calls of one arm in one fork.
-        estimates: By name: ``p50_ms``, ``p95_ms``, ``throughput_per_s`` (differences), ``throughput_ratio``,
-            ``cpu_ms_per_call``; of streams ``first_chunk_p50_ms`` and ``per_chunk_us`` (for each chunk after
-            the first); where traces are stored ``drain_ms_per_trace`` and ``stored_bytes_per_trace``. Of a
-            saturation ``highest_without_loss_per_s`` and ``loss_begins_per_s`` alone.
+        estimates: By name: ``p50_ms``, ``p95_ms``, ``throughput_per_s`` (differences), ``throughput_ratio``, the
+            same as ``sustained_per_s`` and ``sustained_ratio`` with the drain counted in, ``cpu_ms_per_call``,
+            ``peak_memory_mib``; of streams ``first_chunk_p50_ms``, ``per_chunk_us`` (from the first chunk to the
+            last, for each after the first) and ``stream_end_p50_ms`` (from the last chunk to the end of the
+            call); where traces are stored ``drain_ms_per_trace`` and ``stored_bytes_per_trace``. Of a saturation
+            ``highest_without_loss_per_s`` and ``loss_begins_per_s``, the ends of a bracket over forks, and
+            ``stored_per_s``.
         verdict: On added p50; ``None`` for a saturation, which is about loss.
         sentence: The verdict in words.
         traces_expected: Traces that the strategy's arms should have stored.
@@ -423,19 +460,30 @@ class LoadResult(Record):
         failed_calls: Calls of both arms that raised.
         is_floor: Whether both arms were untraced, so that the result is a noise floor.
         steps: Of a saturation, its rates in ascending order.
+        p_no_difference: As in ``OverheadResult``; ``None`` for a saturation.
+        p_no_equivalence: Likewise.
+        steady: Whether added p50 held from the first half of each fork's calls to the second; ``None`` for a
+            saturation, and in results of older analyses. Drift from fork to fork is not looked for.
+        disturbance: What else the machine did; ``None`` in results of older analyses.
+        exceeds_drain: Whether calls came faster than the store took their traces, so that the cost is a burst's.
     """
 
     load: str
     forks: int
     calls_per_fork: int
     estimates: dict[str, Estimate]
-    verdict: Literal["slower", "faster", "equivalent", "inconclusive", "not judged"] | None
+    verdict: VerdictName | None
     sentence: str
     traces_expected: int
     traces_lost: int
     failed_calls: int
     is_floor: bool
     steps: tuple[LoadStep, ...] = ()
+    p_no_difference: float | None = None
+    p_no_equivalence: float | None = None
+    steady: SteadyState | None = None
+    disturbance: LoadDisturbance | None = None
+    exceeds_drain: bool = False
 
 
 class RowScore(Record):
@@ -550,6 +598,7 @@ class SweepResult(Record):
             label to the quantity's name to its floor in the quantity's unit.
         corrections: By cell id, the verdict as one of the sweep's many comparisons; A/A cells and
             cells that were not judged have none.
+        load_corrections: By cell id and load, the same of the verdicts under further loads; both are held together.
     """
 
     sweep_id: str
@@ -559,6 +608,7 @@ class SweepResult(Record):
     floors_ms: dict[str, float]
     floors: dict[str, dict[str, float]] = Field(default_factory=dict)
     corrections: dict[str, CorrectedVerdict] = Field(default_factory=dict)
+    load_corrections: dict[str, dict[str, CorrectedVerdict]] = Field(default_factory=dict)
     started_unix_ns: int
     ended_unix_ns: int
     steps: tuple[StepSum, ...] = ()

@@ -25,9 +25,9 @@ from pydantic import Field
 from harness.config import ExportConfig
 from harness.driving import load, why_not
 from harness.endings import Leaving, burst, end, fork
-from harness.errors import HarnessError, InputError, NotApplicableError, WorkerError
+from harness.errors import HarnessError, InputError, NotApplicableError
 from harness.flows import Flows, Parts
-from harness.machine import package_versions
+from harness.machine import package_versions, peak_memory_bytes
 from harness.observing import type_name
 from harness.processes import allowed_cpus, die_with_parent
 from harness.prompts import Sample
@@ -104,6 +104,8 @@ class _Timed(NamedTuple):
     start_ns: int
     end_ns: int
     first_chunk_ns: int | None
+    last_chunk_ns: int | None
+    chunks: int | None
     error: Exception | None
 
 
@@ -171,15 +173,19 @@ class Worker:
         """
         token = CALL_ID.set(call_id)
         first_chunk_ns: int | None = None
+        last_chunk_ns: int | None = None
+        chunk_count: int | None = None
         error: Exception | None = None
         start_ns = time.perf_counter_ns()
         try:
             if sample.stream:
                 chunks = []
                 for chunk in self.stream(**request):
+                    last_chunk_ns = time.perf_counter_ns()
                     if first_chunk_ns is None:
-                        first_chunk_ns = time.perf_counter_ns()
+                        first_chunk_ns = last_chunk_ns
                     chunks.append(chunk)
+                chunk_count = len(chunks)
             else:
                 value = self.complete(**request)  # noqa: F841  # let go after the clock was read
         except Exception as caught:  # noqa: BLE001  # any exception of any SDK is the call's outcome
@@ -187,7 +193,7 @@ class Worker:
         end_ns = time.perf_counter_ns()
         CALL_ID.reset(token)
         self.calls_made += 1
-        return _Timed(start_ns, end_ns, first_chunk_ns, error)
+        return _Timed(start_ns, end_ns, first_chunk_ns, last_chunk_ns, chunk_count, error)
 
     def completeness(self, skipped: Sequence[str]) -> Iterator[list[Call]]:
         """Run each sample's scenario once, each trace tied to its call; gives the calls of one sample at a time."""
@@ -264,6 +270,7 @@ class Worker:
             ),
             cpu_ns=time.process_time_ns() - cpu_before_ns,
             planted_ns=self._planted_ns(),
+            **_of_streams(results),
         )
         return {"block": block.model_dump()}
 
@@ -308,7 +315,7 @@ class Worker:
             "stored_bytes": None
             if after_bytes is None or self.store_before_bytes is None
             else after_bytes - self.store_before_bytes,
-            "peak_memory_bytes": _peak_memory_bytes(),
+            "peak_memory_bytes": peak_memory_bytes(),
             "planted_losses": getattr(self.strategy, "planted_losses", None),
             "cpus": allowed_cpus(),
         }
@@ -348,15 +355,16 @@ class Worker:
         return max(times) - time.time_ns() + time.perf_counter_ns()
 
 
-def _peak_memory_bytes() -> int:
-    """Peak resident memory of this process alone.
-
-    ``getrusage`` will not do: a fork hands the parent's peak on to the child, through exec.
-    """
-    for line in Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) * 1024
-    raise WorkerError("the kernel does not say how much memory the process used (VmHWM in /proc/self/status)")
+def _of_streams(results: Sequence[_Timed]) -> dict[str, tuple[int | None, ...]]:
+    """When each call's last chunk came, and how many there were; nothing where no call was a stream."""
+    if all(timed.last_chunk_ns is None for timed in results):
+        return {}
+    return {
+        "last_chunk_ns": tuple(
+            None if timed.last_chunk_ns is None else timed.last_chunk_ns - timed.start_ns for timed in results
+        ),
+        "chunks": tuple(timed.chunks for timed in results),
+    }
 
 
 def _send(out: TextIO, message: dict[str, Any]) -> None:

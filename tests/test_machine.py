@@ -5,7 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from harness.machine import filesystem_type, package_versions, share_a_core, this_machine
+from harness.machine import (
+    filesystem_type,
+    package_versions,
+    peak_memory_bytes,
+    reset_peak_memory,
+    share_a_core,
+    this_machine,
+)
 from harness.processes import core_siblings
 
 
@@ -46,3 +53,14 @@ def test_a_core_that_is_not_there_has_no_siblings() -> None:
     """Where the kernel says nothing, nothing is said."""
     assert core_siblings(100_000) is None
     assert share_a_core((100_000,), (0,)) is None
+
+
+def test_the_peak_of_memory_can_begin_anew() -> None:
+    """What was let go before the reset is no part of the peak any more."""
+    held = b"x" * (128 << 20)
+    before = peak_memory_bytes()
+    assert before > len(held)
+    del held
+    if not reset_peak_memory():
+        pytest.skip("the kernel does not allow it")
+    assert peak_memory_bytes() < before - (100 << 20)

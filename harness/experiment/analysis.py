@@ -12,7 +12,15 @@ from harness.config import measure_of
 from harness.errors import CellError
 from harness.overhead import analyse, corrected, floors, latencies, step_sums
 from harness.overhead.loads import analyse_loads
-from harness.results import CellResult, CompletenessResult, LoadResult, OverheadResult, RowScore, SweepResult
+from harness.results import (
+    CellResult,
+    CompletenessResult,
+    CorrectedVerdict,
+    LoadResult,
+    OverheadResult,
+    RowScore,
+    SweepResult,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -140,6 +148,7 @@ def summarise(  # noqa: PLR0913  # the parts of a sweep, each named
     """Put the cells of a sweep together."""
     found = tuple(cells)
     by_provider = floors_by_provider(found)
+    of_cells, of_loads = _corrected(found)
     return SweepResult(
         sweep_id=sweep_id,
         command=command,
@@ -148,7 +157,27 @@ def summarise(  # noqa: PLR0913  # the parts of a sweep, each named
         steps=step_sums(found),
         floors_ms={key: own["p50_ms"] for key, own in by_provider.items() if "p50_ms" in own},
         floors=by_provider,
-        corrections=corrected({one.cell.cell_id: one.overhead for one in found if one.overhead is not None}),
+        corrections=of_cells,
+        load_corrections=of_loads,
         started_unix_ns=started_unix_ns,
         ended_unix_ns=ended_unix_ns,
     )
+
+
+def _corrected(
+    cells: Iterable[CellResult],
+) -> tuple[dict[str, CorrectedVerdict], dict[str, dict[str, CorrectedVerdict]]]:
+    """All verdicts of a sweep held together: those of cells by cell, those under loads by cell and load."""
+    judged: dict[tuple[str, str], OverheadResult | LoadResult] = {}
+    for one in cells:
+        if one.overhead is not None:
+            judged[one.cell.cell_id, ""] = one.overhead
+        judged |= {(one.cell.cell_id, load.load): load for load in one.loads}
+    of_cells: dict[str, CorrectedVerdict] = {}
+    of_loads: dict[str, dict[str, CorrectedVerdict]] = {}
+    for (cell_id, load), verdict in corrected(judged).items():
+        if load:
+            of_loads.setdefault(cell_id, {})[load] = verdict
+        else:
+            of_cells[cell_id] = verdict
+    return of_cells, of_loads

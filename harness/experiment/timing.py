@@ -222,6 +222,23 @@ class _ArmState:
         )
 
 
+class _Host:
+    """The timing pass as the loads of one fork see it."""
+
+    def __init__(self, timing: TimingPass, fork: int, pair: dict[Arm, _ArmState]) -> None:
+        self._timing = timing
+        self._fork = fork
+        self._pair = pair
+
+    def running(self, arm: Arm) -> contextlib.AbstractContextManager[None]:
+        """Let one arm run while the other rests."""
+        return self._timing.running(self._pair[arm])
+
+    def watched(self, position: int, load: str) -> contextlib.AbstractContextManager[None]:
+        """Note what the machine does meanwhile."""
+        return self._timing.watched(self._fork, position, load)
+
+
 class TimingPass:
     """Runs forks until told to stop; what was measured so far is in ``blocks``, ``arms`` and ``machine``.
 
@@ -328,16 +345,19 @@ class TimingPass:
             for state in pair.values():
                 state.process.pin(arm_cpus)
             for arm in arm_order(self.plan.seed, fork):
-                with self.stages.of("warm_up"), self._running(pair[arm]):
+                with self.stages.of("warm_up"), self.running(pair[arm]):
                     self._warm_up(pair[arm])
                     pair[arm].begin_measured()
             self._run_blocks(fork, pair)
             for arm in ARMS:
                 self._conclude(pair[arm])
             with self.stages.of("loads"):
-                self.loads.run(fork, pair, lambda arm: self._running(pair[arm]), self.progress)
+                in_step = self.loads.run(fork, pair, _Host(self, fork, pair), self.progress)
             for arm in ARMS:
-                self._finish(pair[arm])
+                if in_step:
+                    self._finish(pair[arm])
+                else:
+                    self._give_up(pair[arm])
 
     def _run_blocks(self, fork: int, pair: dict[Arm, _ArmState]) -> None:
         plan, measure = self.plan, self.plan.measure
@@ -350,8 +370,7 @@ class TimingPass:
             first_repetition=PRIME_CALLS + measure.warmup_calls,
         ):
             state = pair[block.arm]
-            self._watch.begin()
-            with self.stages.of("measuring"), self._running(state):
+            with self.watched(fork, block.position), self.stages.of("measuring"), self.running(state):
                 answer = state.process.ask(
                     "block",
                     timeout_s=self._block_timeout_s(len(block.order)),
@@ -362,14 +381,13 @@ class TimingPass:
                     order=block.order,
                     period_ns=int(self.period_ms * 1e6),
                 )
-            self.machine.append(self._watch.end(fork, block.position))
             self.blocks.append(Block.model_validate(answer["block"]))
             state.measured_calls += len(block.order)
             self.progress.step()
 
     def _conclude(self, state: _ArmState) -> None:
         """Drain an arm and count what it stored; what loads add is no part of the arm's own totals."""
-        with self._running(state):
+        with self.running(state):
             last_drain = self._drain(state)
             state.end_measured()
             with self.stages.of("counting"):
@@ -383,8 +401,13 @@ class TimingPass:
             state.end()
             shutil.rmtree(state.folder, ignore_errors=True)
 
+    def _give_up(self, state: _ArmState) -> None:
+        """Kill an arm that cannot be asked any more, with what runs beside it."""
+        state.kill()
+        shutil.rmtree(state.folder, ignore_errors=True)
+
     @contextlib.contextmanager
-    def _running(self, state: _ArmState) -> Iterator[None]:
+    def running(self, state: _ArmState) -> Iterator[None]:
         """Let one arm run; the other rests: stopped, or with nothing left to do."""
         state.resume()
         yield
@@ -392,6 +415,13 @@ class TimingPass:
             self._drain(state)
         else:
             state.rest()
+
+    @contextlib.contextmanager
+    def watched(self, fork: int, position: int, load: str = "") -> Iterator[None]:
+        """Note what the machine does meanwhile, as that of a block or of a load."""
+        self._watch.begin()
+        yield
+        self.machine.append(self._watch.end(fork, position, load))
 
     def _block_timeout_s(self, calls: int) -> float:
         """How long a block may take: every call may use up its time-out, with two retries of the SDK."""

@@ -1,4 +1,4 @@
-"""What the machine does while a block runs, so that a disturbance from outside can be seen.
+"""What the machine does while a block or a load runs, so that a disturbance from outside can be seen.
 
 Both readings are taken by the parent, before the arm is woken and after it rests again: they
 cost the measured calls nothing.
@@ -28,7 +28,7 @@ class _Reading(NamedTuple):
 
 
 class MachineWatch:
-    """Reads the machine's counters around blocks.
+    """Reads the machine's counters around blocks and loads.
 
     The cell's own processes are this one and all below it: arms, gateway, collectors, servers.
     """
@@ -42,15 +42,16 @@ class MachineWatch:
         self._own = family(os.getpid())
 
     def begin(self) -> None:
-        """Take the reading before a block."""
+        """Take the reading before a block or load."""
         self._begun = self._read()
 
-    def end(self, fork: int, position: int) -> MachineSample:
+    def end(self, fork: int, position: int, load: str = "") -> MachineSample:
         """What happened since ``begin``.
 
         Args:
-            fork: The block's fork.
-            position: The block's place in it.
+            fork: The fork of the block or load.
+            position: Its place among the fork's blocks, or among its loads.
+            load: The load; empty for a block.
         """
         before, after = self._begun, self._read()
         assert before is not None  # noqa: S101 - begin() comes first
@@ -65,6 +66,7 @@ class MachineWatch:
             own_cpu_ns=own_ns,
             stolen_cpu_ns=after.stolen_ns - before.stolen_ns,
             frequency_mhz=frequency_mhz(),
+            load=load,
         )
 
     def _read(self) -> _Reading:

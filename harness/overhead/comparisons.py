@@ -1,13 +1,13 @@
-"""Verdicts of many cells held together: how many of them would be there by chance alone.
+"""Verdicts of many cells and loads held together: how many of them would be there by chance alone.
 
-A verdict rejects one of two hypotheses about a cell's added p50: "there is no difference" by the
-two-sided t test over forks (``slower``, ``faster``), or "the difference is the margin or more" by two
-one-sided ones (``equivalent``, see ``harness.overhead.verdicts``). With twenty cells at 5% each, one
-wrong verdict is to be expected. Here the p-values of all judged cells of a sweep are corrected, for each
+A verdict rejects one of two hypotheses about added p50, of a cell or of one of its further loads: "there is
+no difference" by the two-sided t test over forks (``slower``, ``faster``), or "the difference is the margin
+or more" by two one-sided ones (``equivalent``, see ``harness.overhead.verdicts``). With twenty verdicts at 5%
+each, one wrong one is to be expected. Here the p-values of all of a sweep's verdicts are corrected, for each
 hypothesis by itself, as in Holm, "A simple sequentially rejective multiple test procedure", Scandinavian
-Journal of Statistics 6 (1979): the chance that any of the sweep's cells is called slower or faster
-wrongly is at most 5%, whatever is true of the others, and so is the chance that any is called equivalent
-wrongly. A cell alone is judged as it is without a correction.
+Journal of Statistics 6 (1979): the chance that anything in the sweep is called slower or faster wrongly is at
+most 5%, whatever is true of the rest and however the results hang together, and so is the chance that anything
+is called equivalent wrongly. A verdict alone is left as it is without a correction.
 
 Where forks are added until the interval is narrow enough, intervals have a wider level for 95%
 coverage (see ``harness.overhead.intervals``); the p-values are widened by the same factor, so that a
@@ -19,7 +19,7 @@ so have p-values below 0.05, 0.01 and 0.002 less often than that; with 4 to 12 f
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
 from scipy.special import stdtr
 
@@ -29,10 +29,38 @@ from harness.results import CorrectedVerdict
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from harness.results import Estimate, OverheadResult, VerdictName
+    from harness.results import Estimate, VerdictName
 
 ALPHA = 1 - FIXED_LEVEL
 """The chance of any wrong verdict of one kind that a sweep may have."""
+
+
+Name = TypeVar("Name", str, tuple[str, str])
+"""What a verdict is called: by a cell's id, or by that and a load."""
+
+
+class Judged(Protocol):
+    """What a verdict rests on: that of a cell, or that of a cell under a load."""
+
+    @property
+    def verdict(self) -> VerdictName | None:
+        """The verdict by itself."""
+
+    @property
+    def is_floor(self) -> bool:
+        """Whether both arms were equal."""
+
+    @property
+    def estimates(self) -> dict[str, Estimate]:
+        """Estimates by name, ``p50_ms`` among them."""
+
+    @property
+    def p_no_difference(self) -> float | None:
+        """p-value, see ``PValues``."""
+
+    @property
+    def p_no_equivalence(self) -> float | None:
+        """Likewise."""
 
 
 class PValues(NamedTuple):
@@ -63,34 +91,34 @@ def p_values(p50: Estimate, margin_ms: float, level: float) -> PValues | None:
     )
 
 
-def corrected(results: Mapping[str, OverheadResult]) -> dict[str, CorrectedVerdict]:
-    """The verdicts of a sweep's cells that stand when all of them are held together, by cell.
+def corrected(results: Mapping[Name, Judged]) -> dict[Name, CorrectedVerdict]:
+    """What is left of a sweep's verdicts when all of them are held together, by name.
 
-    A/A cells claim nothing (that they do not differ is known) and cells without a verdict make no
+    A/A tests claim nothing (that their arms do not differ is known) and what was not judged makes no
     comparison, so they are neither counted nor in the result.
 
     Args:
-        results: What tracing costs in each cell, by any name of the cell.
+        results: What tracing costs in each cell, and under each load, by any name.
     """
     raw = {
-        cell: PValues(result.p_no_difference, result.p_no_equivalence)
-        for cell, result in results.items()
+        name: PValues(result.p_no_difference, result.p_no_equivalence)
+        for name, result in results.items()
         if not result.is_floor
-        and result.verdict != "not judged"
+        and result.verdict not in (None, "not judged")
         and result.p_no_difference is not None
         and result.p_no_equivalence is not None
     }
-    differences = holm({cell: pair.no_difference for cell, pair in raw.items()})
-    equivalences = holm({cell: pair.no_equivalence for cell, pair in raw.items()})
+    differences = holm({name: pair.no_difference for name, pair in raw.items()})
+    equivalences = holm({name: pair.no_equivalence for name, pair in raw.items()})
     return {
-        cell: _corrected(results[cell], pair, PValues(differences[cell], equivalences[cell]), len(raw))
-        for cell, pair in raw.items()
+        name: _corrected(results[name], pair, PValues(differences[name], equivalences[name]), len(raw))
+        for name, pair in raw.items()
     }
 
 
-def holm(p_by_name: Mapping[str, float]) -> dict[str, float]:
+def holm(p_by_name: Mapping[Name, float]) -> dict[Name, float]:
     """p-values adjusted by Holm's procedure: in rising order each times the number not yet passed, never falling."""
-    found: dict[str, float] = {}
+    found: dict[Name, float] = {}
     highest = 0.0
     for passed, (name, value) in enumerate(sorted(p_by_name.items(), key=lambda entry: (entry[1], entry[0]))):
         highest = max(highest, min(1.0, value * (len(p_by_name) - passed)))
@@ -98,7 +126,7 @@ def holm(p_by_name: Mapping[str, float]) -> dict[str, float]:
     return found
 
 
-def _corrected(result: OverheadResult, raw: PValues, adjusted: PValues, comparisons: int) -> CorrectedVerdict:
+def _corrected(result: Judged, raw: PValues, adjusted: PValues, comparisons: int) -> CorrectedVerdict:
     verdict = _left(result, adjusted)
     stands = verdict == result.verdict
     return CorrectedVerdict(
@@ -111,8 +139,8 @@ def _corrected(result: OverheadResult, raw: PValues, adjusted: PValues, comparis
     )
 
 
-def _left(result: OverheadResult, adjusted: PValues) -> VerdictName:
-    """What may still be said: never more than the cell says by itself."""
+def _left(result: Judged, adjusted: PValues) -> VerdictName:
+    """What may still be said: never more than the verdict says by itself."""
     if result.verdict == "inconclusive":
         return "inconclusive"
     if result.verdict == "equivalent" and adjusted.no_equivalence < ALPHA:
@@ -123,7 +151,7 @@ def _left(result: OverheadResult, adjusted: PValues) -> VerdictName:
     return "slower" if (p50.value or 0.0) > 0 else "faster"
 
 
-def _sentence(own: VerdictName, left: VerdictName, raw: PValues, adjusted: PValues, comparisons: int) -> str:
+def _sentence(own: VerdictName | None, left: VerdictName, raw: PValues, adjusted: PValues, comparisons: int) -> str:
     if comparisons == 1:
         return "the only comparison of the sweep, so there is nothing to correct for"
     of = f"{comparisons} comparisons of the sweep (Holm)"

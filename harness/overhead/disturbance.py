@@ -34,13 +34,28 @@ class _Watched(NamedTuple):
     sample: MachineSample
 
     @property
-    def others_ns(self) -> int:
-        """Ticks of 10 ms can make the own time the longer one, by chance."""
-        return max(0, self.sample.busy_cpu_ns - self.sample.own_cpu_ns)
-
-    @property
     def flagged(self) -> bool:
-        return self.others_ns + self.sample.stolen_cpu_ns > LIMIT_CORES * self.sample.wall_ns
+        return is_disturbed(self.sample)
+
+
+def others_ns(sample: MachineSample) -> int:
+    """CPU time that was not the cell's; ticks of 10 ms can make the own time the longer one, by chance."""
+    return max(0, sample.busy_cpu_ns - sample.own_cpu_ns)
+
+
+def is_disturbed(sample: MachineSample) -> bool:
+    """Whether others took more than the limit."""
+    return others_ns(sample) + sample.stolen_cpu_ns > LIMIT_CORES * sample.wall_ns
+
+
+def others_cores(samples: Sequence[MachineSample]) -> float:
+    """Cores' worth of CPU time that was not the cell's."""
+    return _per_wall(samples, sum(map(others_ns, samples)))
+
+
+def stolen_cores(samples: Sequence[MachineSample]) -> float:
+    """Cores' worth of time that the hypervisor gave to others."""
+    return _per_wall(samples, sum(sample.stolen_cpu_ns for sample in samples))
 
 
 def disturbance(
@@ -73,8 +88,8 @@ def disturbance(
         watched_blocks=len(watched),
         flagged_blocks=len(flagged),
         limit_cores=LIMIT_CORES,
-        others_cores=_cores(watched, "others") if watched else None,
-        stolen_cores=_cores(watched, "stolen") if watched else None,
+        others_cores=others_cores([one.sample for one in watched]) if watched else None,
+        stolen_cores=stolen_cores([one.sample for one in watched]) if watched else None,
         lowest_mhz=min(clocks_mhz, default=None),
         highest_mhz=max(clocks_mhz, default=None),
         forks=tuple(_fork(fork.number, [one for one in watched if one.block.fork == fork.number]) for fork in forks)
@@ -96,6 +111,8 @@ def _watched(measured: Iterable[Block], samples: Sequence[MachineSample]) -> Ite
     """Each measured block with its sample; a sample of a warm-up may bear the same position, but not the same time."""
     of_place: dict[tuple[int, int], list[MachineSample]] = {}
     for sample in samples:
+        if sample.load:
+            continue
         of_place.setdefault((sample.fork, sample.position), []).append(sample)
     for block in measured:
         for sample in of_place.get((block.fork, block.position), []):
@@ -111,19 +128,19 @@ def _overlap(block: Block, sample: MachineSample) -> bool:
     return sample.begin_ns <= ended_ns and block.start_ns[0] <= sample.begin_ns + sample.wall_ns
 
 
-def _cores(watched: Sequence[_Watched], whose: str) -> float:
-    wall_ns = sum(one.sample.wall_ns for one in watched)
-    taken_ns = sum(one.others_ns if whose == "others" else one.sample.stolen_cpu_ns for one in watched)
+def _per_wall(samples: Sequence[MachineSample], taken_ns: int) -> float:
+    wall_ns = sum(sample.wall_ns for sample in samples)
     return taken_ns / wall_ns if wall_ns else 0.0
 
 
 def _fork(number: int, watched: Sequence[_Watched]) -> ForkDisturbance:
+    samples = [one.sample for one in watched]
     return ForkDisturbance(
         fork=number,
         blocks=len(watched),
         flagged_blocks=sum(one.flagged for one in watched),
-        others_cores=_cores(watched, "others"),
-        stolen_cores=_cores(watched, "stolen"),
+        others_cores=others_cores(samples),
+        stolen_cores=stolen_cores(samples),
     )
 
 

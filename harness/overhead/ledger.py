@@ -28,10 +28,11 @@ from harness.results import Estimate
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from harness.overhead.samples import Fork, IntArray
+    from harness.overhead.samples import Fork, IntArray, Side
     from harness.records import ArmRun
 
 NS_PER_MS = 1e6
+NS_PER_US = 1e3
 BYTES_PER_MIB = 2**20
 CLOCK_STEP_MS = 1 / NS_PER_MS
 """``perf_counter_ns`` counts whole nanoseconds."""
@@ -61,6 +62,7 @@ def estimates(forks: Sequence[Fork], *, level: float) -> dict[str, Estimate]:
     entries = [_latency(name, forks, level) for name in QUANTILES]
     entries += [
         _first_chunk(forks, level),
+        *_chunks(forks, level),
         _cpu(forks, level),
         _drain(forks, level),
         _stored_bytes(forks, level),
@@ -131,6 +133,45 @@ def _first_chunk(forks: Sequence[Fork], level: float) -> Estimate:
     if reason := _too_few([pair[0].size for pair in pairs], forks, "first_chunk_p50", MIN_STREAMS, "analysed streams"):
         return _withheld(quantity, forks, reason)
     return _quantile(quantity, forks, 0.5, level, pairs)
+
+
+def _chunks(forks: Sequence[Fork], level: float) -> list[Estimate]:
+    """What each chunk of a stream takes after the first, and what follows once after the last.
+
+    There are no entries where the records do not say when the last chunks came, or have too few streams of
+    more than one chunk: whether there were any streams is said of the first chunk.
+    """
+    per_chunk: list[tuple[float, float]] = []
+    end: list[tuple[float, float]] = []
+    for fork in forks:
+        several = (fork.strategy.chunks > 1) & (fork.baseline.chunks > 1)
+        if int(several.sum()) < MIN_STREAMS:
+            return []
+        left = fork.only(several)
+        per_chunk.append((_per_chunk_us(left.strategy), _per_chunk_us(left.baseline)))
+        end.append((_stream_end_ms(left.strategy), _stream_end_ms(left.baseline)))
+    quantities = (_Quantity("per_chunk_us", "us", CLOCK_STEP_MS), _Quantity("stream_end_p50_ms", "ms", CLOCK_STEP_MS))
+    return [
+        _estimate(
+            quantity,
+            forks,
+            level,
+            differences=[ours - theirs for ours, theirs in pairs],
+            baselines=[theirs for _, theirs in pairs],
+        )
+        for quantity, pairs in zip(quantities, (per_chunk, end), strict=True)
+        if pairs
+    ]
+
+
+def _per_chunk_us(side: Side) -> float:
+    """Median over streams of the time from the first chunk to the last, for each chunk after the first."""
+    return float(np.median((side.last_chunk_ns - side.first_chunk_ns) / (side.chunks - 1))) / NS_PER_US
+
+
+def _stream_end_ms(side: Side) -> float:
+    """Median over streams of the time from the last chunk to the end of the call."""
+    return float(np.median(side.latency_ns - side.last_chunk_ns)) / NS_PER_MS
 
 
 def _too_few(counts: Sequence[int], forks: Sequence[Fork], what: str, least: int, of_what: str) -> str | None:

@@ -36,12 +36,25 @@ class Side(NamedTuple):
         latency_ns: Shape ``(analysed calls,)``, in the order of the repetitions.
         first_chunk_ns: The same calls' times to the first chunk; ``NO_CHUNK`` where there was none.
         warmup_ns: Latencies of the warm-up calls, in their order, failed ones included.
+        last_chunk_ns: The calls' times to the last chunk; ``NO_CHUNK`` where there was none, and in older records.
+        chunks: How many chunks they gave; ``NO_CHUNK`` likewise.
     """
 
     run: ArmRun
     latency_ns: IntArray
     first_chunk_ns: IntArray
     warmup_ns: IntArray
+    last_chunk_ns: IntArray
+    chunks: IntArray
+
+    def only(self, keep: BoolArray) -> Side:
+        """The same side with some of its analysed calls."""
+        return self._replace(
+            latency_ns=self.latency_ns[keep],
+            first_chunk_ns=self.first_chunk_ns[keep],
+            last_chunk_ns=self.last_chunk_ns[keep],
+            chunks=self.chunks[keep],
+        )
 
 
 class Fork(NamedTuple):
@@ -73,11 +86,9 @@ class Fork(NamedTuple):
 
     def only(self, keep: BoolArray) -> Fork:
         """The same fork with some of its analysed calls."""
-        strategy, baseline = (
-            side._replace(latency_ns=side.latency_ns[keep], first_chunk_ns=side.first_chunk_ns[keep])
-            for side in (self.strategy, self.baseline)
+        return self._replace(
+            repetition=self.repetition[keep], strategy=self.strategy.only(keep), baseline=self.baseline.only(keep)
         )
-        return self._replace(repetition=self.repetition[keep], strategy=strategy, baseline=baseline)
 
 
 class _ArmCalls(NamedTuple):
@@ -87,8 +98,15 @@ class _ArmCalls(NamedTuple):
     sample_ids: tuple[str, ...]
     latency_ns: IntArray
     first_chunk_ns: IntArray
+    last_chunk_ns: IntArray
+    chunks: IntArray
     failed: BoolArray
     leading: BoolArray
+
+    def side(self, run: ArmRun, warmup_ns: IntArray, good: BoolArray) -> Side:
+        """What of them is analysed: those that are good among the calls that do not lead a block."""
+        whole = Side(run, self.latency_ns, self.first_chunk_ns, warmup_ns, self.last_chunk_ns, self.chunks)
+        return whole.only(~self.leading).only(good)
 
 
 def complete_forks(records: CellRecords) -> tuple[Fork, ...]:
@@ -132,10 +150,8 @@ def _fork(place: str, strategy: tuple[ArmRun, list[Block]], baseline: tuple[ArmR
     return Fork(
         number=strategy[0].fork,
         repetition=left.repetition[keep_left][good],
-        strategy=Side(strategy[0], left.latency_ns[keep_left][good], left.first_chunk_ns[keep_left][good], warmups[0]),
-        baseline=Side(
-            baseline[0], right.latency_ns[keep_right][good], right.first_chunk_ns[keep_right][good], warmups[1]
-        ),
+        strategy=left.side(strategy[0], warmups[0], good),
+        baseline=right.side(baseline[0], warmups[1], good),
         flagged_calls=sum(warmup.size for warmup in warmups) + int(left.leading.sum() + right.leading.sum()),
         failed_calls=int(left.failed.sum() + right.failed.sum()),
         one_sided_failures=int((left_failed ^ right_failed).sum()),
@@ -152,7 +168,8 @@ def _arm_calls(place: str, run: ArmRun, blocks: Sequence[Block]) -> _ArmCalls:
     measured = sorted((block for block in blocks if block.kind == "measured"), key=lambda block: block.first_repetition)
     sizes = [len(block.sample_ids) for block in measured]
     for block, size in zip(measured, sizes, strict=True):
-        if any(len(part) != size for part in (block.start_ns, block.latency_ns, block.first_chunk_ns, block.errors)):
+        parts = (block.start_ns, block.latency_ns, block.first_chunk_ns, block.errors)
+        if any(len(part) != size for part in parts) or any(len(part) not in (0, size) for part in _of_streams(block)):
             raise CellError(f"{place}: block {block.block} of the {run.arm} arm has tuples of different lengths")
     for (before, size), after in zip(zip(measured, sizes, strict=True), measured[1:], strict=False):
         if before.first_repetition + size > after.first_repetition:
@@ -172,9 +189,11 @@ def _arm_calls(place: str, run: ArmRun, blocks: Sequence[Block]) -> _ArmCalls:
         repetition=np.repeat(firsts, sizes) + within,
         sample_ids=tuple(chain.from_iterable(block.sample_ids for block in measured)),
         latency_ns=_column((block.latency_ns for block in measured), total),
-        first_chunk_ns=_column(
-            ((NO_CHUNK if time is None else time for time in block.first_chunk_ns) for block in measured), total
+        first_chunk_ns=_filled(((block.first_chunk_ns, len(block.first_chunk_ns)) for block in measured), total),
+        last_chunk_ns=_filled(
+            ((block.last_chunk_ns, size) for block, size in zip(measured, sizes, strict=True)), total
         ),
+        chunks=_filled(((block.chunks, size) for block, size in zip(measured, sizes, strict=True)), total),
         failed=np.fromiter(
             (error is not None for block in measured for error in block.errors), dtype=np.bool_, count=total
         ),
@@ -185,6 +204,17 @@ def _arm_calls(place: str, run: ArmRun, blocks: Sequence[Block]) -> _ArmCalls:
 def _warmup_ns(blocks: Sequence[Block]) -> IntArray:
     warmups = sorted((block for block in blocks if block.kind == "warmup"), key=lambda block: block.first_repetition)
     return _column((block.latency_ns for block in warmups), sum(len(block.latency_ns) for block in warmups))
+
+
+def _of_streams(block: Block) -> tuple[Sequence[int | None], Sequence[int | None]]:
+    """What a block may leave out where none of its calls was a stream."""
+    return block.last_chunk_ns, block.chunks
+
+
+def _filled(parts: Iterable[tuple[Sequence[int | None], int]], total: int) -> IntArray:
+    """Join parts of the given lengths; ``NO_CHUNK`` stands where there is nothing."""
+    whole = (part or (None,) * size for part, size in parts)
+    return _column(((NO_CHUNK if one is None else one for one in part) for part in whole), total)
 
 
 def _column(parts: Iterable[Iterable[int]], total: int) -> IntArray:

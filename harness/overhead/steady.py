@@ -55,28 +55,45 @@ def steady_state(forks: Sequence[Fork], margin_ms: float, level: float) -> Stead
         "strategy": settled_after([fork.strategy.warmup_ns for fork in forks]),
         "baseline": settled_after([fork.baseline.warmup_ns for fork in forks]),
     }
-    warmup = _warmup_sentence(warmup_calls, settled)
-    fewest = min((fork.calls for fork in forks), default=0)
+    measured = held_level(
+        [fork.strategy.latency_ns for fork in forks], [fork.baseline.latency_ns for fork in forks], margin_ms, level
+    )
+    return measured.model_copy(
+        update={
+            "warmup_calls": warmup_calls,
+            "settled_after": settled,
+            "sentence": f"{measured.sentence}; {_warmup_sentence(warmup_calls, settled)}",
+        }
+    )
+
+
+def held_level(ours: Sequence[IntArray], theirs: Sequence[IntArray], margin_ms: float, level: float) -> SteadyState:
+    """Whether added p50 held from the first half of each fork's calls to the second, without a word on the warm-up.
+
+    Args:
+        ours: The strategy arm's latencies in the order of the calls, one array a fork.
+        theirs: The baseline arm's.
+        margin_ms: The equivalence margin, for the change and for the verdict of the later half.
+        level: Level of the t quantile of the verdict.
+    """
+    fewest = min((one.size for one in (*ours, *theirs)), default=0)
     if fewest < 2 * HALF_CALLS:
         return SteadyState(
             steady=None,
             changes={},
-            warmup_calls=warmup_calls,
-            settled_after=settled,
             sentence=(
                 f"not known whether it was steady: that needs {2 * HALF_CALLS} analysed calls in each arm of each "
-                f"fork, and there are {fewest}; {warmup}"
+                f"fork, and there are {fewest}"
             ),
         )
-    ours = [_halves_ms(fork.strategy.latency_ns) for fork in forks]
-    theirs = [_halves_ms(fork.baseline.latency_ns) for fork in forks]
+    halves = [(_halves_ms(mine), _halves_ms(other)) for mine, other in zip(ours, theirs, strict=True)]
     changes = {
-        "added_p50_ms": [(a[1] - b[1]) - (a[0] - b[0]) for a, b in zip(ours, theirs, strict=True)],
-        "strategy_p50_ms": [half[1] - half[0] for half in ours],
-        "baseline_p50_ms": [half[1] - half[0] for half in theirs],
+        "added_p50_ms": [(a[1] - b[1]) - (a[0] - b[0]) for a, b in halves],
+        "strategy_p50_ms": [a[1] - a[0] for a, _ in halves],
+        "baseline_p50_ms": [b[1] - b[0] for _, b in halves],
     }
     estimates = {name: estimate_of(name, values, level=FIXED_LEVEL) for name, values in changes.items()}
-    later = estimate_of("p50_ms", [a[1] - b[1] for a, b in zip(ours, theirs, strict=True)], level=level)
+    later = estimate_of("p50_ms", [a[1] - b[1] for a, b in halves], level=level)
     added = estimates["added_p50_ms"]
     steady = None if added.low is None or added.high is None else _STEADY[verdict_of(added.low, added.high, margin_ms)]
     return SteadyState(
@@ -84,9 +101,7 @@ def steady_state(forks: Sequence[Fork], margin_ms: float, level: float) -> Stead
         changes=estimates,
         later=later,
         later_verdict=None if later.low is None or later.high is None else verdict_of(later.low, later.high, margin_ms),
-        warmup_calls=warmup_calls,
-        settled_after=settled,
-        sentence=f"{_measured_sentence(added, steady, margin_ms)}; {warmup}",
+        sentence=_measured_sentence(added, steady, margin_ms),
     )
 
 

@@ -64,7 +64,8 @@ def cells_json(sweep: SweepResult) -> str:
     each request as one letter, known defects), ``losses`` by the way in which a process ended, and
     ``overhead`` (estimates with intervals and per-fork values, ratios, counts, verdict, steadiness,
     drift, disturbance). ``floors`` are the A/A noise floors by provider and quantity, ``corrections``
-    the verdicts as comparisons of one sweep by cell id. ``loads`` have the same for each further load.
+    the verdicts as comparisons of one sweep by cell id, ``load_corrections`` those under loads by cell id and
+    load. ``loads`` have the same as ``overhead`` for each further load.
     Judgements, answers and latencies stay in the cell's records. What was not measured is null.
     """
     document = {
@@ -75,6 +76,10 @@ def cells_json(sweep: SweepResult) -> str:
         "floors_ms": sweep.floors_ms,
         "floors": sweep.floors,
         "corrections": {name: one.model_dump(mode="json") for name, one in sweep.corrections.items()},
+        "load_corrections": {
+            cell: {load: one.model_dump(mode="json") for load, one in loads.items()}
+            for cell, loads in sweep.load_corrections.items()
+        },
         "started_unix_ns": sweep.started_unix_ns,
         "ended_unix_ns": sweep.ended_unix_ns,
         "cells": [_cell(result) for result in sweep.cells],

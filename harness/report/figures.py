@@ -26,31 +26,31 @@ if TYPE_CHECKING:
 ECDF_POINTS = 200
 """Points to which a distribution's line is thinned; its ends are always kept."""
 
-_INK, _MUTED, _LINE, _BAND, _PAPER, _ACCENT = "#010203", "#040506", "#070809", "#0a0b0c", "#0d0e0f", "#101112"
-_SERIES = tuple(f"#2021{index:02x}" for index in range(8))
-_VARIABLES = {
-    _INK: "--ink",
-    _MUTED: "--muted",
-    _LINE: "--line",
-    _BAND: "--band",
-    _PAPER: "--paper",
-    _ACCENT: "--accent",
-} | {colour: f"--s{index}" for index, colour in enumerate(_SERIES)}
-_MARKERS = {"autolog": "o", "manual": "s"}
-_MARKER_OTHER = "^"
-_LABEL_PX = 11.5
-_SETTINGS: Any = {
+INK, MUTED, LINE, BAND, PAPER, ACCENT = "#010203", "#040506", "#070809", "#0a0b0c", "#0d0e0f", "#101112"
+SERIES = tuple(f"#2021{index:02x}" for index in range(8))
+VARIABLES = {
+    INK: "--ink",
+    MUTED: "--muted",
+    LINE: "--line",
+    BAND: "--band",
+    PAPER: "--paper",
+    ACCENT: "--accent",
+} | {colour: f"--s{index}" for index, colour in enumerate(SERIES)}
+MARKERS = {"autolog": "o", "manual": "s"}
+MARKER_OTHER = "^"
+LABEL_PX = 11.5
+SETTINGS: Any = {
     "font.family": "DejaVu Sans",
-    "font.size": _LABEL_PX,
+    "font.size": LABEL_PX,
     "svg.fonttype": "none",
     "path.simplify": False,
-    "axes.edgecolor": _LINE,
-    "axes.labelcolor": _MUTED,
-    "text.color": _INK,
-    "xtick.color": _LINE,
-    "ytick.color": _LINE,
-    "xtick.labelcolor": _MUTED,
-    "ytick.labelcolor": _MUTED,
+    "axes.edgecolor": LINE,
+    "axes.labelcolor": MUTED,
+    "text.color": INK,
+    "xtick.color": LINE,
+    "ytick.color": LINE,
+    "xtick.labelcolor": MUTED,
+    "ytick.labelcolor": MUTED,
     "xtick.major.size": 0,
     "ytick.major.size": 0,
     "axes.unicode_minus": True,
@@ -72,14 +72,14 @@ class Box(NamedTuple):
         )
 
 
-def _svg(figure: Figure, name: str, title: str, desc: str, tips: dict[str, str]) -> Markup:
+def svg(figure: Figure, name: str, title: str, desc: str, tips: dict[str, str]) -> Markup:
     """The figure's SVG for inlining: no prolog, no metadata, ids of its own, CSS colours, title and description.
 
     ``tips`` maps ids of marks to the text that a pointer shows over them.
     """
     buffer = io.StringIO()
     nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-    with mpl.rc_context({**_SETTINGS, "svg.hashsalt": name}):
+    with mpl.rc_context({**SETTINGS, "svg.hashsalt": name}):
         figure.savefig(buffer, format="svg", transparent=True, metadata=nothing)
     text = buffer.getvalue()
     text = re.sub(r"\s*<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)
@@ -90,7 +90,7 @@ def _svg(figure: Figure, name: str, title: str, desc: str, tips: dict[str, str])
     text = re.sub(r' id="([^"]+)"', lambda found: f' id="{name}-{found[1]}"' if found[1] in used else "", text)
     text = re.sub(r"(url\(#|href=\"#)", rf"\g<1>{name}-", text)
     text = re.sub(r"(font: [^;\"]*?[\d.]+px) [^;\"]+", r"\1 var(--sans)", text)
-    for colour, variable in _VARIABLES.items():
+    for colour, variable in VARIABLES.items():
         text = text.replace(colour, f"var({variable})")
     box = re.search(r'viewBox="[^"]+"', text)
     opening = (
@@ -100,10 +100,10 @@ def _svg(figure: Figure, name: str, title: str, desc: str, tips: dict[str, str])
     return Markup(re.sub(r"^<svg[^>]*>", lambda _: opening, text))  # noqa: S704 - our own SVG, every text escaped
 
 
-def _canvas(width_px: int, height_px: int, margins_px: tuple[int, int, int, int]) -> tuple[Figure, Axes]:
+def canvas(width_px: int, height_px: int, margins_px: tuple[int, int, int, int]) -> tuple[Figure, Axes]:
     """A figure with one pair of axes; margins are left, right, bottom, top."""
     left, right, bottom, top = margins_px
-    with mpl.rc_context(_SETTINGS):
+    with mpl.rc_context(SETTINGS):
         figure = Figure(figsize=(width_px / 72, height_px / 72), dpi=72)
         axes = figure.add_axes(
             (
@@ -119,9 +119,9 @@ def _canvas(width_px: int, height_px: int, margins_px: tuple[int, int, int, int]
     return figure, axes
 
 
-def _say(figure: Figure, x: float, y: float, text: str, **style: Any) -> None:
+def say(figure: Figure, x: float, y: float, text: str, **style: Any) -> None:
     """Put a text at a pixel of the figure, from its lower left; a dollar sign starts no formula."""
-    look = {"fontsize": _LABEL_PX, "color": _MUTED, **style}
+    look = {"fontsize": LABEL_PX, "color": MUTED, **style}
     figure.text(x / (figure.get_figwidth() * 72), y / (figure.get_figheight() * 72), text, parse_math=False, **look)
 
 
@@ -175,7 +175,7 @@ def _place_labels(figure: Figure, axes: Axes, points: list[_Point], colours: dic
         for text, rises in [*texts, (str(point.cell.number), (*near, 26, -26))]:
             free = [
                 (box, align)
-                for box, align in _candidates(x, y, len(text) * _LABEL_PX * 0.58, rises)
+                for box, align in _candidates(x, y, len(text) * LABEL_PX * 0.58, rises)
                 if box.left > frame.x0 - 4
                 and box.right < width_px - 2
                 and frame.y0 < box.bottom
@@ -185,7 +185,7 @@ def _place_labels(figure: Figure, axes: Axes, points: list[_Point], colours: dic
             if free:
                 box, align = free[0]
                 anchor = {"left": box.left + 3, "right": box.right - 3, "center": (box.left + box.right) / 2}[align]
-                _say(figure, anchor, box.bottom + 2, text, ha=align, color=colours[point.cell.provider])
+                say(figure, anchor, box.bottom + 2, text, ha=align, color=colours[point.cell.provider])
                 taken.append(box)
                 break
 
@@ -200,10 +200,10 @@ def _scatter_axes(axes: Axes, points: list[_Point], floor_ms: float | None) -> N
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{round(value, 6):g}".replace("-", MINUS)))
     axes.yaxis.set_major_locator(FixedLocator([0, 25, 50, 75, 100]))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0f}%"))
-    axes.grid(axis="y", color=_LINE, linewidth=0.8)
-    axes.axvline(0, color=_MUTED, linewidth=0.8)
+    axes.grid(axis="y", color=LINE, linewidth=0.8)
+    axes.axvline(0, color=MUTED, linewidth=0.8)
     if floor_ms is not None:
-        axes.axvspan(-floor_ms, floor_ms, color=_BAND, linewidth=0)
+        axes.axvspan(-floor_ms, floor_ms, color=BAND, linewidth=0)
 
 
 def _mark_id(point: _Point) -> str:
@@ -219,9 +219,9 @@ def _draw_point(axes: Axes, point: _Point, colour: str) -> None:
     (mark,) = axes.plot(
         [point.x],
         [point.y],
-        marker=_MARKERS.get(point.cell.result.cell.tracing, _MARKER_OTHER),
+        marker=MARKERS.get(point.cell.result.cell.tracing, MARKER_OTHER),
         markersize=9,
-        markerfacecolor=colour if is_judged else _PAPER,
+        markerfacecolor=colour if is_judged else PAPER,
         markeredgecolor=colour,
         markeredgewidth=1.8,
         linestyle="none",
@@ -245,9 +245,9 @@ def cost_against_completeness(
     narrow = width_px < 500
     height = 300 if narrow else 400
     floors = [cell.floor_ms for cell in cells if cell.floor_ms is not None]
-    shades = {provider: _SERIES[index % len(_SERIES)] for provider, index in colours.items()}
-    figure, axes = _canvas(width_px, height, (44, 8, 46, 30))
-    with mpl.rc_context(_SETTINGS), warnings.catch_warnings():
+    shades = {provider: SERIES[index % len(SERIES)] for provider, index in colours.items()}
+    figure, axes = canvas(width_px, height, (44, 8, 46, 30))
+    with mpl.rc_context(SETTINGS), warnings.catch_warnings():
         # Names may use letters that the font for measuring lacks; the page's fonts have them.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         _scatter_axes(axes, points, max(floors, default=None))
@@ -257,10 +257,10 @@ def cost_against_completeness(
             recall, added = point.cell.shown["recall"].text, point.cell.shown["added"].text
             tips[_mark_id(point)] = f"{point.cell.number} {point.cell.name}: recall {recall}, added p50 {added}"
         _place_labels(figure, axes, points, shades, names=not narrow)
-        _say(figure, 2, height - 14, "recall", color=_INK)
-        _say(figure, width_px - 8, 8, "added p50 a call, ms", ha="right", color=_INK)
+        say(figure, 2, height - 14, "recall", color=INK)
+        say(figure, width_px - 8, 8, "added p50 a call, ms", ha="right", color=INK)
         desc = "; ".join(tips.values())
-        return _svg(figure, name, "Added median latency against recall", desc, tips)
+        return svg(figure, name, "Added median latency against recall", desc, tips)
 
 
 # Distributions ------------------------------------------------------------------------------
@@ -316,14 +316,14 @@ def latency_distribution(cell: CellView, span: tuple[float, float], name: str) -
     if not any(arms.values()):
         return None
     width, height = 300, 184
-    figure, axes = _canvas(width, height, (38, 10, 34, 12))
-    looks = {"baseline": (_MUTED, (0, (4, 2.5)), 1.5), "strategy": (_ACCENT, "-", 2.0)}
-    with mpl.rc_context(_SETTINGS):
+    figure, axes = canvas(width, height, (38, 10, 34, 12))
+    looks = {"baseline": (MUTED, (0, (4, 2.5)), 1.5), "strategy": (ACCENT, "-", 2.0)}
+    with mpl.rc_context(SETTINGS):
         scale = _latency_axis(axes, span)
         axes.set_ylim(0, 1.02)
         axes.yaxis.set_major_locator(FixedLocator([0, 0.5, 1]))
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0%}"))
-        axes.grid(color=_LINE, linewidth=0.8)
+        axes.grid(color=LINE, linewidth=0.8)
         told = []
         for arm, values in arms.items():
             if not values:
@@ -335,8 +335,8 @@ def latency_distribution(cell: CellView, span: tuple[float, float], name: str) -
             axes.plot(xs, shares, color=colour, linestyle=dashes, linewidth=thickness, drawstyle="steps-post")
             middle = next(x for x, share in line if share >= 0.5)
             told.append(f"{arm}: {count(len(values), 'call')}, half of them within {quantity(middle, 'ms')}")
-        _say(figure, width - 10, 4, f"ms, {scale}", ha="right", fontsize=10.5)
-        return _svg(figure, name, f"Latencies of {cell.name}", f"{'; '.join(told)}.", {})
+        say(figure, width - 10, 4, f"ms, {scale}", ha="right", fontsize=10.5)
+        return svg(figure, name, f"Latencies of {cell.name}", f"{'; '.join(told)}.", {})
 
 
 def distributions(cells: list[CellView], name: str) -> list[tuple[CellView, Markup]]:

@@ -5,36 +5,38 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from harness.report.view import CellView, SweepView
-    from harness.results import Estimate
+
+NEUTRAL = {"throughput_ratio": 1.0, "sustained_ratio": 1.0}
+"""Estimates that are not 0 where both arms are alike, and what they are then."""
 
 
-def load_floor_ms(cell: CellView, load: str, view: SweepView) -> tuple[float | None, str | None]:
-    """The noise floor of added p50 under a load, or why there is none: that of the same load untraced."""
-    entries = [
-        other.estimates["p50_ms"]
-        for peer in _peers(cell, view)
+def load_floor(cell: CellView, load: str, name: str, view: SweepView) -> tuple[float | None, str | None]:
+    """The noise floor of a quantity under a load in its own unit, or why there is none.
+
+    It is the bound of the A/A cell's interval that is farthest from no difference. A cell of other conditions
+    gives none, nor does one that could not be judged under this load.
+    """
+    floors = [
+        other
+        for peer in view.cells
+        if (peer.setting, peer.provider) == (cell.setting, cell.provider)
         for other in peer.result.loads
         if other.load == load and other.is_floor
     ]
-    floor = _largest(entries)
-    if floor is not None:
-        return floor, None
-    return None, f"The sweep has no tracing=none cell of {cell.provider} with an interval under {load}."
-
-
-def _peers(cell: CellView, view: SweepView) -> list[CellView]:
-    """Cells of the same provider that were measured under the same conditions."""
-    return [peer for peer in view.cells if (peer.setting, peer.provider) == (cell.setting, cell.provider)]
-
-
-def _largest(estimates: Iterable[Estimate]) -> float | None:
-    """The bound of the intervals that is farthest from zero; ``None`` without an interval."""
+    if not floors:
+        return None, f"The sweep has no tracing=none cell of {cell.provider} under {load}."
+    judged = [floor for floor in floors if floor.verdict != "not judged"]
+    if not judged:
+        return None, f"The A/A cell of {cell.provider} was not judged under {load}."
+    neutral = NEUTRAL.get(name, 0.0)
     bounds = [
-        max(abs(estimate.low), abs(estimate.high))
-        for estimate in estimates
-        if estimate.low is not None and estimate.high is not None
+        max(abs(estimate.low - neutral), abs(estimate.high - neutral))
+        for floor in judged
+        if (estimate := floor.estimates.get(name)) is not None
+        and estimate.low is not None
+        and estimate.high is not None
     ]
-    return max(bounds, default=None)
+    if bounds:
+        return max(bounds), None
+    return None, f"The A/A cell of {cell.provider} has no interval of {name} under {load}."

@@ -11,8 +11,10 @@ from markupsafe import Markup, escape
 from harness.report.defects import STATUSES, known_defects
 from harness.report.findings import KINDS, TRACE, findings
 from harness.report.format import ABSENT, count, duration, listed, number, quantity, utc
+from harness.report.loads import CHECKS as LOAD_CHECKS
 from harness.report.loads import COLUMNS as LOAD_COLUMNS
 from harness.report.loads import MEANINGS as LOAD_MEANINGS
+from harness.report.loads import STEP_COLUMNS as LOAD_STEPS
 from harness.report.loads import load_results
 from harness.report.losses import loss_table, not_run
 from harness.report.matrix import LEVELS, by_scenario, matrix, recall_by_level
@@ -305,8 +307,10 @@ def html_report(sweep: SweepResult) -> str:
         "defects": [(status, [one for one in defects if one.status == status]) for status in STATUSES],
         "findings": _by_kind(view),
         "levels": LEVELS,
+        "load_checks": LOAD_CHECKS,
         "load_columns": LOAD_COLUMNS,
         "load_meanings": LOAD_MEANINGS,
+        "load_steps": LOAD_STEPS,
         "load_panels": _load_panels(view),
         "loads": load_results(view),
         "losses": loss_table(view),

@@ -8,7 +8,7 @@ import matplotlib as mpl
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
 from harness.loads import SATURATION, parse_load
-from harness.report.figures import _INK, _LINE, _MUTED, _SERIES, _SETTINGS, _canvas, _say, _svg
+from harness.report.figures import INK, LINE, MUTED, SERIES, SETTINGS, canvas, say, svg
 from harness.report.format import MINUS, number
 
 if TYPE_CHECKING:
@@ -52,6 +52,7 @@ _STEADY = (
     _Kind("Added p50 against concurrency", ("threads", "asyncio"), "p50_ms", "calls at once", "ms"),
     _Kind("Added p50 against payload", ("payload",), "p50_ms", "bytes each way", "ms"),
     _Kind("Added to each further chunk", ("chunks",), "per_chunk_us", "chunks", "µs"),
+    _Kind("Added at the end of a stream", ("chunks",), "stream_end_p50_ms", "chunks", "ms"),
 )
 
 
@@ -71,7 +72,7 @@ def load_figures(cells: Iterable[CellView], name: str) -> list[LoadFigure]:
 
 def colour_index(cell: CellView) -> int:
     """Which of the page's colours a cell has in these figures: cells of one provider differ here."""
-    return (cell.number - 1) % len(_SERIES)
+    return (cell.number - 1) % len(SERIES)
 
 
 def _steady(cell: CellView, kind: str, name: str) -> Line | None:
@@ -103,23 +104,23 @@ def _loss(cell: CellView) -> Line | None:
 
 
 def _drawn(title: str, lines: list[Line], name: str, x: str, y: str) -> LoadFigure:
-    figure, axes = _canvas(_WIDTH, _HEIGHT, (46, 22, 38, 26))
-    with mpl.rc_context(_SETTINGS):
+    figure, axes = canvas(_WIDTH, _HEIGHT, (46, 22, 38, 26))
+    with mpl.rc_context(SETTINGS):
         _scale(axes, lines)
-        axes.grid(color=_LINE, linewidth=0.8)
-        axes.axhline(0, color=_MUTED, linewidth=0.8)
+        axes.grid(color=LINE, linewidth=0.8)
+        axes.axhline(0, color=MUTED, linewidth=0.8)
         tips = {}
         for index, line in enumerate(lines):
             mark = f"line{index}"
             tips[mark] = _told(line, y)
             _draw(axes, line, mark)
-        _say(figure, 2, _HEIGHT - 14, y, color=_INK)
-        _say(figure, _WIDTH - 8, 6, x, ha="right", color=_INK)
-        return LoadFigure(title, _svg(figure, name, title, "; ".join(tips.values()), tips))
+        say(figure, 2, _HEIGHT - 14, y, color=INK)
+        say(figure, _WIDTH - 8, 6, x, ha="right", color=INK)
+        return LoadFigure(title, svg(figure, name, title, "; ".join(tips.values()), tips))
 
 
 def _draw(axes: Axes, line: Line, mark: str) -> None:
-    colour = _SERIES[colour_index(line.cell)]
+    colour = SERIES[colour_index(line.cell)]
     xs = [point[0] for point in line.points]
     (drawn,) = axes.plot(
         xs,

@@ -9,7 +9,9 @@ from harness.report.defects import known_defects
 from harness.report.findings import KINDS, findings
 from harness.report.format import clip, count, duration, number, quantity, utc
 from harness.report.headlines import headlines
+from harness.report.loads import CHECKS as LOAD_CHECKS
 from harness.report.loads import COLUMNS as LOAD_COLUMNS
+from harness.report.loads import STEP_COLUMNS as LOAD_STEPS
 from harness.report.loads import load_results
 from harness.report.losses import loss_table, not_run
 from harness.report.matrix import LEVELS, by_scenario, recall_by_level
@@ -150,18 +152,20 @@ def _load_lines(view: SweepView) -> list[str]:
     lines = []
     if loads.rows:
         rows = (
-            [row.load, escape(row.cell.name), row.verdict, *(row.shown[key].text for key in LOAD_COLUMNS)]
+            [row.load, escape(row.cell.name), row.verdict, *(row.text(key) for key in LOAD_COLUMNS)]
             for row in loads.rows
         )
-        lines += [*_table(("Load", "Cell", "Verdict", *LOAD_COLUMNS.values()), rows), ""]
+        lines += [*_table(("Load", "Cell", "Verdict", *LOAD_COLUMNS.values()), rows), "", LOAD_CHECKS, ""]
+        lines += [
+            f"- {row.load}, {escape(row.cell.name)}: {_escape_sentence(doubt)}"
+            for row in loads.rows
+            for doubt in row.doubts
+        ]
+        lines.append("")
     lines += [f"**{escape(cell.name)}**, saturation: {_escape_sentence(text)}\n" for cell, text in loads.sentences]
     if loads.saturation:
-        steps = (
-            [escape(row.cell.name), row.offered, row.achieved, row.untraced, row.share, row.counted, row.forks]
-            for row in loads.saturation
-        )
-        headings = ("Cell", "Offered /s", "Achieved /s", "Untraced /s", "Lost [95%]", "Traces lost", "Forks")
-        lines += [*_table(headings, steps), ""]
+        steps = ([escape(row.cell.name), *(getattr(row, key) for key in LOAD_STEPS)] for row in loads.saturation)
+        lines += [*_table(("Cell", *LOAD_STEPS.values()), steps), ""]
     for gap in loads.missing:
         what = f"{', '.join(gap.loads)} ({cell_numbers(gap.numbers)})" if gap.loads else cell_numbers(gap.numbers)
         lines.append(f"- {escape(what)}: {_escape_sentence(gap.reason)}")

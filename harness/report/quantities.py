@@ -67,6 +67,8 @@ ESTIMATES = {
     "p95_ms": "Added latency, 95th percentile",
     "p99_ms": "Added latency, 99th percentile",
     "first_chunk_p50_ms": "Added time to the first chunk of a stream, median",
+    "per_chunk_us": "Added time per further chunk of a stream, median",
+    "stream_end_p50_ms": "Added time from the last chunk of a stream to its end, median",
     "cpu_ms_per_call": "Added CPU time per call",
     "drain_ms_per_trace": "Drain per trace",
     "stored_bytes_per_trace": "Stored per trace",

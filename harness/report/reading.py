@@ -83,8 +83,9 @@ interval). “Inconclusive”: neither. “Not judged”: the data forbid a verd
 were lost, and dropping them makes tracing look cheap. The margin is the larger of measure.margin_ms and the
 share measure.margin_relative of the untraced p50.
 
-Many comparisons: Of twenty verdicts at 5% each, one is wrong by chance. Holm's procedure holds the judged cells
-of a sweep together, so that the chance of any false “slower” or “faster” among them is at most 5%,
+Many comparisons: Of twenty verdicts at 5% each, one is wrong by chance. Holm's procedure holds all verdicts of
+a sweep together, of its cells and of their further loads, so that the chance of any false “slower” or “faster” among
+them is at most 5%,
 and so is that of any false “equivalent”.
 
 A/A floor: The farther bound of the 95% interval of an A/A cell, in which both arms are untraced
@@ -135,11 +136,16 @@ _LOADS = """
 Under load: Calls back to back instead of paced, by both arms in turns; amounts are differences to the cell's own
 untraced arm under the same load. “Calls, forks” are those of one arm in one fork, and the forks. “Untraced
 calls/s” is the throughput of the untraced arm, “Throughput, of that” the traced arm's as a share of
-it. “First chunk” and “Each further chunk” are what is added to a stream's first chunk and to each one
-after it; what ends a stream is shared out over its chunks. “Traces lost” were not in the store after the drain.
+it; “With the drain, of that” counts the time until the last trace is stored as well, which is what can be
+sustained. “First chunk” is what is added to a stream's first chunk, “Each further chunk” to each one after it up to the
+last, and “End of a stream” to what follows the last chunk. “Peak memory” is that of the process from
+the load's first call to the end of its drain. “Traces lost” were not whole in the store after the drain.
 
-Saturation: The offered rate is doubled until traces are lost or calls come back to back; each rate is held for
-some seconds, then everything is drained and counted. “Offered /s” is what was asked for, “Achieved /s”
-and “Untraced /s” what the two arms made of it, “Lost” the share of the traces that were not whole in
-the store. A rate without loss is one that lost none within that time.
+Saturation: The offered rate is doubled until traces are lost, calls cannot keep up, or the time is over; then calls
+come
+back to back. Each rate is held for some seconds, then everything is drained and counted; every fork runs the
+rates of the first. “Offered /s” is what was asked for, “Achieved /s” and “Untraced /s” what the two
+arms made of it, “Lost” the share of the traces that were not whole in the store. Loss begins between the
+highest rate without loss and the lowest with loss: a bracket, and no confidence interval. A queue hides a rate that the
+store cannot take until it is full, so a rate without loss is one that lost none within that time.
 """

@@ -139,11 +139,16 @@ def doubts(cell: CellView) -> Iterator[str]:
 
 def comparisons_sentence(view: SweepView) -> str:
     """How the sweep's verdicts fared as many comparisons, in one sentence; empty where none was made."""
-    corrected = [(cell, cell.correction) for cell in view.cells if cell.correction is not None]
+    corrected = [(f"{cell.number} {cell.name}", cell.correction) for cell in view.cells if cell.correction is not None]
+    corrected += [
+        (f"{cell.number} {cell.name} under {load}", one)
+        for cell in view.cells
+        for load, one in view.sweep.load_corrections.get(cell.result.cell.cell_id, {}).items()
+    ]
     if not corrected:
         return ""
     if len(corrected) == 1:
         return "One verdict, so there are no comparisons to correct for."
-    fallen = [f"{cell.number} {cell.name} ({one.verdict})" for cell, one in corrected if not one.stands]
+    fallen = [f"{name} ({one.verdict})" for name, one in corrected if not one.stands]
     verdicts = f"{len(corrected)} verdicts, held together by Holm's procedure"
     return f"{verdicts}: {f'not standing are {listed(fallen)}' if fallen else 'all of them stand'}."

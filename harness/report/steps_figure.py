@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import matplotlib as mpl
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from harness.report.figures import _INK, _LINE, _MUTED, _SERIES, _SETTINGS, _canvas, _say, _svg
+from harness.report.figures import INK, LINE, MUTED, SERIES, SETTINGS, canvas, say, svg
 from harness.report.format import MINUS, quantity
 from harness.report.steps import way_of
 
@@ -32,18 +32,18 @@ def steps_figure(table: StepTable, name: str, width_px: int = 760) -> Markup | N
     if not drawn:
         return None
     height = 34 + _GROUP_PX * len(drawn)
-    figure, axes = _canvas(width_px, height, (10, 10, 34, 2))
+    figure, axes = canvas(width_px, height, (10, 10, 34, 2))
     tips: dict[str, str] = {}
-    with mpl.rc_context(_SETTINGS):
+    with mpl.rc_context(SETTINGS):
         _scale(axes, [bound for one in drawn for bound in _bounds(one)], len(drawn))
         for index, one in enumerate(drawn):
             place = len(drawn) - 1 - index
             tips |= _draw(axes, one, place)
             top = 34 + _GROUP_PX * (place + 1) - 15
-            _say(figure, 10, top, way_of(one), color=_INK)
-            _say(figure, width_px - 10, top, one.verdict, ha="right")
-        _say(figure, width_px - 10, 4, "ms a call", ha="right")
-        return _svg(figure, name, f"{table.label}: {table.title}, step by step", " ".join(table.sentences), tips)
+            say(figure, 10, top, way_of(one), color=INK)
+            say(figure, width_px - 10, top, one.verdict, ha="right")
+        say(figure, width_px - 10, 4, "ms a call", ha="right")
+        return svg(figure, name, f"{table.label}: {table.title}, step by step", " ".join(table.sentences), tips)
 
 
 def _bounds(one: StepSum) -> list[float]:
@@ -64,8 +64,8 @@ def _scale(axes: Axes, bounds: list[float], groups: int) -> None:
     axes.set_yticks([])
     axes.xaxis.set_major_locator(MaxNLocator(6))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{round(value, 6):g}".replace("-", MINUS)))
-    axes.grid(axis="x", color=_LINE, linewidth=0.8)
-    axes.axvline(0, color=_MUTED, linewidth=0.8)
+    axes.grid(axis="x", color=LINE, linewidth=0.8)
+    axes.axvline(0, color=MUTED, linewidth=0.8)
 
 
 def _draw(axes: Axes, one: StepSum, place: int) -> dict[str, str]:
@@ -79,7 +79,7 @@ def _draw(axes: Axes, one: StepSum, place: int) -> dict[str, str]:
             continue
         positive = estimate.value >= 0
         (bar,) = axes.barh(
-            upper, estimate.value, _BAR, left=reached[positive], color=_SERIES[index % len(_SERIES)], linewidth=0
+            upper, estimate.value, _BAR, left=reached[positive], color=SERIES[index % len(SERIES)], linewidth=0
         )
         reached[positive] += estimate.value
         bar.set_gid(f"step{place}-{index}")
@@ -87,7 +87,7 @@ def _draw(axes: Axes, one: StepSum, place: int) -> dict[str, str]:
     _whisker(axes, one.total, upper)
     whole = one.whole.estimate
     if whole is not None and whole.value is not None:
-        (bar,) = axes.barh(lower, whole.value, _BAR, color=_MUTED, alpha=0.45, linewidth=0)
+        (bar,) = axes.barh(lower, whole.value, _BAR, color=MUTED, alpha=0.45, linewidth=0)
         bar.set_gid(f"whole{place}")
         tips[f"whole{place}"] = f"end to end: {_text(whole)}"
         _whisker(axes, whole, lower)
@@ -97,8 +97,8 @@ def _draw(axes: Axes, one: StepSum, place: int) -> dict[str, str]:
 def _whisker(axes: Axes, estimate: Estimate, y: float) -> None:
     if estimate.value is None or estimate.low is None or estimate.high is None:
         return
-    axes.plot([estimate.low, estimate.high], [y, y], color=_INK, linewidth=1.4)
-    axes.plot([estimate.value], [y], marker="|", markersize=9, color=_INK)
+    axes.plot([estimate.low, estimate.high], [y, y], color=INK, linewidth=1.4)
+    axes.plot([estimate.value], [y], marker="|", markersize=9, color=INK)
 
 
 def _text(estimate: Estimate) -> str:

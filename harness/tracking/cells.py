@@ -13,13 +13,26 @@ _VERSION_TAG = "version.{}"
 MIN_FORKS = 4
 WITH_BOUNDS = {
     "p50_ms": "p50_ci_{}_ms",
+    "p95_ms": "p95_ci_{}_ms",
     "per_chunk_us": "per_chunk_ci_{}_us",
-    "highest_without_loss_per_s": "highest_without_loss_ci_{}_per_s",
-    "loss_begins_per_s": "loss_begins_ci_{}_per_s",
+    "stream_end_p50_ms": "stream_end_p50_ci_{}_ms",
+    "sustained_ratio": "sustained_ratio_ci_{}",
+    "throughput_ratio": "throughput_ratio_ci_{}",
+    "stored_per_s": "stored_ci_{}_per_s",
 }
 """Estimates under a load whose interval is logged, too, and under which name."""
-LOAD_LATENCIES = ("p50_ms", "p95_ms", "first_chunk_p50_ms", "per_chunk_us", "throughput_per_s", "throughput_ratio")
-LATENCIES = ("p50_ms", "p95_ms", "p99_ms", "first_chunk_p50_ms")
+LOAD_LATENCIES = (
+    "p50_ms",
+    "p95_ms",
+    "first_chunk_p50_ms",
+    "per_chunk_us",
+    "stream_end_p50_ms",
+    "throughput_per_s",
+    "throughput_ratio",
+    "sustained_per_s",
+    "sustained_ratio",
+)
+LATENCIES = ("p50_ms", "p95_ms", "p99_ms", "first_chunk_p50_ms", "per_chunk_us", "stream_end_p50_ms")
 
 
 def cell_params(result: CellResult) -> dict[str, str]:

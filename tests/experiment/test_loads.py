@@ -9,6 +9,7 @@ import pytest
 
 from harness.config import ExportConfig, MeasureConfig
 from harness.driving import load_samples, sample_of
+from harness.experiment.loads import _ForkLoads
 from harness.experiment.progress import Silent
 from harness.experiment.timing import ArmPlan, TimingPass, TimingPlan
 from harness.gateway.process import Gateway
@@ -56,6 +57,7 @@ def run(migrated_store: Path, tmp_path: Path) -> Run:
         export: ExportConfig | None = None,
         endpoint_kind: str = "simulator",
         enough: bool = True,
+        expected_share: float = 1.0,
         **measured: Any,
     ) -> tuple[TimingPass, list[Exchange]]:
         target, backend, model = PROVIDERS[provider]
@@ -79,6 +81,7 @@ def run(migrated_store: Path, tmp_path: Path) -> Run:
                 strategy_target=strategy.strategy_target,
                 style=strategy.style,
                 depth=strategy.depth,
+                expected_share=expected_share,
                 samples=SAMPLES,
             )
             plan = TimingPlan(
@@ -131,6 +134,15 @@ def test_openai_under_every_kind_of_steady_load(run: Run) -> None:
     assert len(timing.loads.answered) == len(set(timing.loads.answered))
     assert set(timing.loads.answered) <= asked
     assert len(timing.loads.answered) == sum(one.calls + one.warmup_calls for one in timing.loads.runs)
+    for block in timing.blocks:
+        nothing = (None,) * len(block.latency_ns)
+        times = zip(block.first_chunk_ns, block.last_chunk_ns or nothing, block.chunks or nothing, strict=True)
+        for (first, last, chunks), latency_ns in zip(times, block.latency_ns, strict=True):
+            assert (first is None) == (last is None) == (chunks is None)
+            if first is not None and last is not None and chunks is not None:
+                assert first < last <= latency_ns
+                assert chunks > 1
+    assert any(block.chunks for block in timing.blocks)
     for arm in timing.arms:
         traced = 3 + 2 + 2 if arm.arm == "strategy" else 0
         assert (arm.expected_traces, arm.stored_traces) == (traced, traced)
@@ -148,40 +160,124 @@ def test_sizes_reach_the_wire_and_stay_out_of_the_records(run: Run) -> None:
     assert len(long) == 2 * 3
     assert max(len(one.model_dump_json()) for one in large + long) < 2000
     (streamed,) = of(timing, "chunks:2000", "strategy")
-    assert len(streamed.first_chunk_ns) == len(streamed.chunks) == 2
+    assert len(streamed.first_chunk_ns) == len(streamed.last_chunk_ns) == len(streamed.chunks) == 2
+    for first, last, end in zip(streamed.first_chunk_ns, streamed.last_chunk_ns, streamed.latency_ns, strict=True):
+        assert first < last <= end
     assert all(2000 <= chunks <= 2003 for chunks in streamed.chunks)
     (stored,) = of(timing, "payload:1000000", "strategy")
     assert stored.stored_bytes is not None
     assert stored.stored_bytes > 1_000_000
 
 
-def test_saturation_ends_where_traces_are_lost(run: Run) -> None:
-    """Rates double until a small queue overflows; what is lost is counted after a drain, and nothing comes after it."""
+def test_saturation_goes_one_step_beyond_the_first_loss_in_every_fork(run: Run) -> None:
+    """Rates double until a step after the queue overflowed, and end back to back; the second fork runs the same."""
     timing, _ = run(
         "openai",
         MANUAL,
         ["saturation"],
-        export=ExportConfig(queue_size=3),
-        saturation_from_per_s=5.0,
-        saturation_step_s=1.0,
+        export=ExportConfig(queue_size=20),
+        forks=2,
+        max_forks=2,
+        saturation_from_per_s=20.0,
+        saturation_step_s=0.5,
         burst_calls=60,
     )
-    strategy, baseline = of(timing, "saturation", "strategy"), of(timing, "saturation", "baseline")
-    offered = [one.offered_per_s for one in strategy]
-    assert offered == [one.offered_per_s for one in baseline]
-    steps = [5.0 * 2**step for step in range(len(offered))]
-    assert offered in (steps, [*steps[:-1], None])
-    assert [one.stored_traces < one.expected_traces for one in strategy] == [False] * (len(offered) - 1) + [True]
-    assert all(one.expected_traces == one.calls for one in strategy)
-    assert all(one.stored_traces == one.expected_traces == 0 for one in baseline)
+    first, second = ([one for one in of(timing, "saturation", "strategy") if one.fork == fork] for fork in (0, 1))
+    offered = [one.offered_per_s for one in first]
+    assert offered == [*(20.0 * 2**step for step in range(len(offered) - 1)), None]
+    assert [one.offered_per_s for one in second] == offered
+    assert [one.offered_per_s for one in of(timing, "saturation", "baseline")] == offered * 2
+    # Ten calls fit into the queue at once; sixty back to back are more than it holds and the store can take.
+    lossy = [one.stored_traces < one.expected_traces for one in first]
+    assert not lossy[0]
+    assert lossy[-1]
+    assert first[-1].ladder_ended_by in ("loss", "pace")
+    if first[-1].ladder_ended_by == "loss":
+        assert lossy.index(True) == len(lossy) - 3
+    assert {one.ladder_ended_by for one in (*first[:-1], *second[:-1])} == {""}
+    for one in (*first, *second):
+        assert one.expected_traces == one.calls
+        assert 0 < one.stored_traces <= one.calls
+    assert all(one.stored_traces == one.expected_traces == 0 for one in of(timing, "saturation", "baseline"))
 
 
-def test_saturation_of_an_arm_that_stores_nothing_ends_back_to_back_or_in_time(run: Run) -> None:
-    """Without loss the steps end when the time is over."""
+def test_time_that_is_over_is_that_of_calls_and_leaves_the_step_back_to_back(run: Run) -> None:
+    """Drains (a second each) and counting take none of a saturation's time; its end is recorded with the last step."""
     timing, _ = run(
-        "openai", BASELINE, ["saturation"], saturation_from_per_s=20.0, saturation_step_s=0.2, saturation_max_s=0.1
+        "openai",
+        MANUAL,
+        ["saturation"],
+        saturation_from_per_s=2.0,
+        saturation_step_s=1.0,
+        saturation_max_s=1.1,
+        burst_calls=5,
     )
-    assert [one.offered_per_s for one in timing.loads.runs] == [20.0, 20.0]
+    steps = [(one.offered_per_s, one.ladder_ended_by) for one in of(timing, "saturation", "strategy")]
+    # Two calls half a second apart, then four a quarter apart: only with the second step the time is over.
+    assert steps == [(2.0, ""), (4.0, ""), (None, "time")]
+
+
+@pytest.mark.parametrize(
+    ("strategy", "switches", "reason"),
+    [(BASELINE, {}, "stores no traces"), (MANUAL, {"sampling_ratio": 0.5}, "chance decides")],
+)
+def test_a_saturation_that_can_count_no_loss_is_skipped(
+    run: Run, strategy: ArmPlan, switches: dict[str, float], reason: str
+) -> None:
+    """Where nothing is stored, or nobody knows how much should be, it is left out with the reason; the rest runs."""
+    export = ExportConfig(**switches)  # type: ignore[arg-type]
+    share = switches.get("sampling_ratio", 1.0)
+    timing, _ = run("openai", strategy, ["saturation", "threads:1"], load_calls=2, export=export, expected_share=share)
+    assert {one.load for one in timing.loads.runs} == {"threads:1"}
+    assert reason in timing.loads.skipped["saturation"]
+
+
+def test_each_load_of_an_arm_has_its_sample_of_the_machine(run: Run) -> None:
+    """A sample bears the load's name and place, and no block is mistaken for it; each run has its peak of memory."""
+    timing, _ = run("openai", BASELINE, ["threads:2", "payload:100000"], load_calls=2)
+    places = {(one.fork, one.position, one.load) for one in timing.loads.runs}
+    samples = {(one.fork, one.position, one.load): one for one in timing.machine if one.load}
+    assert set(samples) == places
+    assert len(places) == 4
+    for one in timing.loads.runs:
+        assert samples[one.fork, one.position, one.load].wall_ns >= one.wall_ns
+        assert one.peak_memory_bytes is None or one.peak_memory_bytes > 2**24
+    assert sum(not one.load for one in timing.machine) == 2
+
+
+def failing(style: str) -> ArmPlan:
+    """An arm whose first drain under a load goes wrong."""
+    return ArmPlan(f"{Path(__file__).parent / 'failing_strategy.py'}:Failing", style, "", "exported", "", {})
+
+
+def test_a_load_that_breaks_off_is_left_out_and_the_others_go_on(run: Run) -> None:
+    """The reason names fork, arm and exception; the next load, and the next fork, are measured."""
+    timing, _ = run("openai", failing("raise"), ["threads:1", "threads:2"], load_calls=2, forks=2, max_forks=2)
+    (skipped, *more) = timing.loads.skipped_loads()
+    assert (
+        skipped.reason
+        == "in fork 0 it broke off: the strategy arm failed with builtins.RuntimeError: the exporter gave up"
+    )
+    other = {"threads:1": "threads:2", "threads:2": "threads:1"}[skipped.load]
+    assert len([one for one in of(timing, other, "strategy") if one.fork == 0]) == 1
+    assert {one.fork for one in timing.loads.runs if one.arm == "strategy"} == {0, 1}
+    assert len(more) <= 1
+    assert len(timing.arms) == 4
+
+
+@pytest.mark.parametrize(("style", "said"), [("exit", "ended with status 3"), ("hang", "did not answer within 2 s")])
+def test_a_worker_that_is_lost_under_a_load_ends_its_fork_alone(
+    run: Run, monkeypatch: pytest.MonkeyPatch, style: str, said: str
+) -> None:
+    """Its blocks and totals stay, the load is not tried again, and the next fork is timed."""
+    monkeypatch.setattr(_ForkLoads, "_timeout_s", lambda *_: 2.0)
+    timing, _ = run("openai", failing(style), ["threads:1"], load_calls=2, forks=2, max_forks=2)
+    (skipped,) = timing.loads.skipped_loads()
+    assert said in skipped.reason
+    assert {one.fork for one in timing.arms} == {0, 1}
+    assert len(timing.arms) == 4
+    assert {one.fork for one in timing.blocks if one.kind == "measured"} == {0, 1}
+    assert not of(timing, "threads:1", "strategy")
 
 
 @pytest.mark.parametrize(

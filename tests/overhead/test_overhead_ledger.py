@@ -266,3 +266,40 @@ def test_the_baseline_has_its_own_interval(make_records: MakeRecords) -> None:
         .baseline_low
         is None
     )
+
+
+def streamed(fork: int, arm: Arm, _repetition: int) -> int:
+    """Streams whose first chunk comes after 1 ms, and whose last one 1 ms before the end, or 3 ms where traced."""
+    return 15 * MS + fork * 2000 if arm == "strategy" else 10 * MS
+
+
+def with_chunks(records: CellRecords, chunks: int = 11) -> CellRecords:
+    """The same records with the times of last chunks, in every second call."""
+    blocks = []
+    for block in records.blocks:
+        after = 3 * MS + block.fork * 1000 if block.arm == "strategy" else MS
+        every = range(len(block.latency_ns))
+        update = {
+            "first_chunk_ns": tuple(MS if i % 2 else None for i in every),
+            "last_chunk_ns": tuple(block.latency_ns[i] - after if i % 2 else None for i in every),
+            "chunks": tuple(chunks if i % 2 else None for i in every),
+        }
+        blocks.append(block.model_copy(update=update))
+    return records._replace(blocks=tuple(blocks))
+
+
+def test_chunks_and_the_end_of_streams_are_parted(make_records: MakeRecords) -> None:
+    """Per chunk is from the first chunk to the last, the end from there on; calls that are no streams do not count."""
+    found = analyse(with_chunks(make_records(streamed, blocks=4)), MeasureConfig()).estimates
+    assert found["per_chunk_us"].per_fork == pytest.approx([300, 300.1, 300.2, 300.3])
+    assert found["per_chunk_us"].baseline == pytest.approx(800)
+    assert found["stream_end_p50_ms"].per_fork == pytest.approx([2, 2.001, 2.002, 2.003])
+    assert found["stream_end_p50_ms"].baseline == pytest.approx(1)
+    assert found["stream_end_p50_ms"].low is not None
+
+
+def test_without_chunks_the_ledger_has_no_line_for_them(make_records: MakeRecords) -> None:
+    """Older records, single answers and streams of one chunk have neither."""
+    plain = make_records(streamed, blocks=4)
+    for records in (plain, with_chunks(plain, chunks=1)):
+        assert set(analyse(records, MeasureConfig()).estimates) == NAMES
