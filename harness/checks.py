@@ -33,6 +33,7 @@ from harness.config import (
 )
 from harness.errors import ConfigError, EndpointError, unknown_option
 from harness.loads import ALL_LOADS, in_order, parse_load
+from harness.urls import without_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -339,8 +340,10 @@ def _check_runtime(runtime: RuntimeConfig, into: str) -> None:
             name = canonicalize_name(Requirement(text).name)
         except InvalidRequirement as error:
             raise ConfigError(
-                f"runtime.packages: {text!r} is not a requirement ({str(error).splitlines()[0]}); write one such as "
-                "mlflow==3.10.1"
+                without_secrets(
+                    f"runtime.packages: {text!r} is not a requirement ({str(error).splitlines()[0]}); write one such "
+                    "as mlflow==3.10.1"
+                )
             ) from error
         if name in named:
             raise ConfigError(f"runtime.packages names {name} twice; name it once")

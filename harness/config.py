@@ -284,7 +284,8 @@ class RuntimeConfig:
     Attributes:
         name: ``current`` is the harness's own environment.
         packages: Requirements such as ``mlflow==3.16.1`` that the workers' own environment has instead of the
-            harness's versions; empty for the harness's environment. Environments are made once and kept.
+            harness's versions; empty for the harness's environment. Each names one version, a commit
+            (``name @ git+https://...@COMMIT``) or a file; environments are made once and kept.
         python: Interpreter for that environment; empty for the harness's own.
     """
 

@@ -16,6 +16,7 @@ Verdict = Literal["recorded", "elsewhere", "wrong", "missing"]
 Convention = Literal["mlflow", "otel"]
 Level = Literal["required", "conditionally_required", "recommended", "opt_in"]
 VerdictName = Literal["slower", "faster", "equivalent", "inconclusive", "not judged"]
+ChangeVerdict = Literal["worse", "not worse", "better", "inconclusive"]
 SumVerdict = Literal["agree", "disagree", "inconclusive", "can't say"]
 Aspect = Literal["outcome", "value", "type", "chunks", "exception", "cancellation", "requests"]
 
@@ -585,6 +586,49 @@ class StepSum(Record):
     margin_ms: float | None = None
 
 
+class CostChange(Record):
+    """What an upgrade changed in one cost that tracing adds.
+
+    Attributes:
+        quantity: Name of the estimate, such as ``p50_ms``.
+        unit: Of all these numbers.
+        value: After minus before; ``None`` where ``reason`` says why there is none.
+        low: Lower bound of its unadjusted 95% interval.
+        high: Upper bound.
+        margin: The largest rise that counts as none: the measure's equivalence margin.
+        p_adjusted: Of a difference beyond the margin, corrected for all comparisons of the sweep's upgrades.
+        verdict: ``worse`` or ``better`` beyond the margin by that p-value, ``not worse`` where the whole
+            interval lies below the margin, else ``inconclusive``.
+        reason: Why it is inconclusive, where the interval alone does not say it.
+    """
+
+    quantity: str
+    unit: str = "ms"
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+    margin: float
+    p_adjusted: float | None = None
+    verdict: ChangeVerdict
+    reason: str | None = None
+
+
+class Upgrade(Record):
+    """Two cells of a sweep that are alike but for what their workers ran in.
+
+    Attributes:
+        before: Id of the cell that comes first in the sweep.
+        after: Id of the other.
+        costs: What changed in cost; empty where a cell was not timed.
+        comparisons: Differences of all the sweep's upgrades that were tested, which the correction is for.
+    """
+
+    before: str
+    after: str
+    costs: tuple[CostChange, ...] = ()
+    comparisons: int = 0
+
+
 class SweepResult(Record):
     """All cells of a sweep, for tables and reports.
 
@@ -599,6 +643,7 @@ class SweepResult(Record):
         corrections: By cell id, the verdict as one of the sweep's many comparisons; A/A cells and
             cells that were not judged have none.
         load_corrections: By cell id and load, the same of the verdicts under further loads; both are held together.
+        upgrades: Pairs of cells that differ in their runtime alone, and what that changed in cost.
     """
 
     sweep_id: str
@@ -612,3 +657,4 @@ class SweepResult(Record):
     started_unix_ns: int
     ended_unix_ns: int
     steps: tuple[StepSum, ...] = ()
+    upgrades: tuple[Upgrade, ...] = ()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from harness import __version__
 from harness.cli.requirements import with_quoted_requirements
 from harness.errors import EXIT_INTERRUPTED, ConfigError, HarnessError
+from harness.urls import without_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -71,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return _dispatch(given)
     except HarnessError as error:
-        sys.stderr.write(f"harness: {error}\n")
+        sys.stderr.write(f"harness: {without_secrets(str(error))}\n")
         return error.exit_status
     except KeyboardInterrupt:
         sys.stderr.write("harness: interrupted\n")

@@ -40,7 +40,7 @@ from harness.report import (
     markdown_report,
     verdict_sentences,
 )
-from harness.runtimes import prepare_runtime
+from harness.runtimes import prepare_runtimes
 from harness.tracking import (
     COMMAND_TAG,
     COUNT_TAG,
@@ -119,9 +119,8 @@ def run_batches(cells: Sequence[HarnessConfig], batches: Sequence[tuple[Sequence
     uri = absolute_uri(first.store.uri)
     if {(absolute_uri(cell.store.uri), cell.store.experiment) for cell in cells} != {(uri, first.store.experiment)}:
         raise InputError("a sweep writes to one store and one experiment; sweep over something else")
-    for cell in cells:
-        # A requirement that cannot be installed is refused before anything is measured.
-        prepare_runtime(cell, lambda text: ERR.print(Text(text, style="dim"), soft_wrap=True))
+    # A requirement that cannot be installed is refused before anything is measured.
+    prepare_runtimes(cells, lambda text: ERR.print(Text(text, style="dim"), soft_wrap=True))
     store = Store(uri, first.store.experiment)
     store.end_orphans()
     sweep_id = uuid.uuid4().hex[:8]

@@ -633,6 +633,7 @@ def public_config(config: HarnessConfig) -> dict[str, Any]:
     for group, key in (("store", "uri"), ("endpoint", "base_url"), ("sweep", "command")):
         if plain[group][key]:
             plain[group][key] = without_secrets(plain[group][key])
+    plain["runtime"]["packages"] = list(map(without_secrets, plain["runtime"]["packages"]))
     plain["provider"]["model"] = config.provider.model or DEFAULT_MODELS[config.provider.backend]
     plain["environment"] = measured_environment()
     return plain

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from harness.completeness import judge_cell
 from harness.config import measure_of
 from harness.errors import CellError
-from harness.overhead import analyse, corrected, floors, latencies, step_sums
+from harness.overhead import analyse, corrected, floors, latencies, step_sums, upgrades
 from harness.overhead.loads import analyse_loads
 from harness.results import (
     CellResult,
@@ -155,6 +155,7 @@ def summarise(  # noqa: PLR0913  # the parts of a sweep, each named
         cells_expected=cells_expected,
         cells=found,
         steps=step_sums(found),
+        upgrades=upgrades(found),
         floors_ms={key: own["p50_ms"] for key, own in by_provider.items() if "p50_ms" in own},
         floors=by_provider,
         corrections=of_cells,

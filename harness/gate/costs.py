@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from harness.gate.results import Comparison
-from harness.gate.statistics import ALPHA, Difference, contrast, holm
+from harness.overhead.contrasts import ALPHA, Difference, contrast, holm
 from harness.overhead.intervals import mean
 from harness.report.format import number
 

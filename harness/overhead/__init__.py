@@ -26,6 +26,7 @@ from harness.overhead.samples import complete_forks
 from harness.overhead.steady import steady_state, why_unsteady
 from harness.overhead.steps import step_sums
 from harness.overhead.stopping import asked_half_width_ms, ending, half_width_ms
+from harness.overhead.upgrades import upgrades
 from harness.overhead.verdicts import equivalence_margin_ms, objections, rule, verdict_of
 from harness.results import Latencies, OverheadResult
 
@@ -45,6 +46,7 @@ __all__ = [
     "latencies",
     "precision_reached",
     "step_sums",
+    "upgrades",
 ]
 
 

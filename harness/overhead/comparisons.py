@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
 from scipy.special import stdtr
 
+from harness.overhead import contrasts
 from harness.overhead.intervals import FIXED_LEVEL, mean
 from harness.results import CorrectedVerdict
 
@@ -118,12 +119,7 @@ def corrected(results: Mapping[Name, Judged]) -> dict[Name, CorrectedVerdict]:
 
 def holm(p_by_name: Mapping[Name, float]) -> dict[Name, float]:
     """p-values adjusted by Holm's procedure: in rising order each times the number not yet passed, never falling."""
-    found: dict[Name, float] = {}
-    highest = 0.0
-    for passed, (name, value) in enumerate(sorted(p_by_name.items(), key=lambda entry: (entry[1], entry[0]))):
-        highest = max(highest, min(1.0, value * (len(p_by_name) - passed)))
-        found[name] = highest
-    return found
+    return dict(zip(p_by_name, contrasts.holm(list(p_by_name.values())), strict=True))
 
 
 def _corrected(result: Judged, raw: PValues, adjusted: PValues, comparisons: int) -> CorrectedVerdict:

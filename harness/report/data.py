@@ -65,7 +65,8 @@ def cells_json(sweep: SweepResult) -> str:
     ``overhead`` (estimates with intervals and per-fork values, ratios, counts, verdict, steadiness,
     drift, disturbance). ``floors`` are the A/A noise floors by provider and quantity, ``corrections``
     the verdicts as comparisons of one sweep by cell id, ``load_corrections`` those under loads by cell id and
-    load. ``loads`` have the same as ``overhead`` for each further load.
+    load, ``upgrades`` what other versions changed in cost, by the ids of both cells. ``loads`` have the same as
+    ``overhead`` for each further load.
     Judgements, answers and latencies stay in the cell's records. What was not measured is null.
     """
     document = {
@@ -80,6 +81,7 @@ def cells_json(sweep: SweepResult) -> str:
             cell: {load: one.model_dump(mode="json") for load, one in loads.items()}
             for cell, loads in sweep.load_corrections.items()
         },
+        "upgrades": [one.model_dump(mode="json") for one in sweep.upgrades],
         "started_unix_ns": sweep.started_unix_ns,
         "ended_unix_ns": sweep.ended_unix_ns,
         "cells": [_cell(result) for result in sweep.cells],

@@ -23,7 +23,7 @@ from harness.report.reading import terms
 from harness.report.soundness import comparisons_sentence, cost_rows, sound_rows
 from harness.report.stages import not_measuring, stages_shown
 from harness.report.steps import LEAD, MEANINGS, step_tables
-from harness.report.upgrades import COMPARED, runtime_words, upgrades
+from harness.report.upgrades import how_judged, runtime_words, upgrades
 from harness.report.verdicts import cautions, cell_numbers, verdicts
 from harness.report.view import sweep_view
 
@@ -315,7 +315,7 @@ def html_report(sweep: SweepResult) -> str:
         "loads": load_results(view),
         "losses": loss_table(view),
         "upgrades": upgrades(view),
-        "upgrade_columns": [column for column in COLUMNS if column.key in COMPARED],
+        "upgrades_judged": how_judged(view),
         "runtime_words": runtime_words,
         "not_run": not_run(view),
         "recall_by_level": recall_by_level(view),

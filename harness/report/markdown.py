@@ -20,7 +20,7 @@ from harness.report.reading import column_terms, terms
 from harness.report.soundness import comparisons_sentence, cost_rows, sound_rows
 from harness.report.stages import not_measuring, stages_shown
 from harness.report.steps import LEAD, step_tables
-from harness.report.upgrades import COMPARED, runtime_words, upgrades
+from harness.report.upgrades import how_judged, runtime_words, upgrades
 from harness.report.verdicts import cautions, cell_numbers, verdicts
 from harness.report.view import sweep_view
 
@@ -176,16 +176,15 @@ def _upgrade_lines(view: SweepView) -> list[str]:
     found = upgrades(view)
     if not found:
         return []
-    lines = ["## What other versions changed", ""]
-    titles = {column.key: column.title for column in COLUMNS}
+    lines = ["## What other versions changed", "", _escape_sentence(how_judged(view)), ""]
     for one in found:
         cells = (one.before, one.after)
-        lines += [f"### {escape(one.before.name)}: {escape(runtime_words(one.after))}", ""]
-        rows = [[name, escape(old), escape(new)] for name, old, new in one.versions]
-        rows += [[titles[key], *(escape(cell.shown[key].text) for cell in cells)] for key in COMPARED]
-        rows += [[escape(change.fact), change.before, change.after] for change in one.facts]
+        lines += [f"### {escape(one.title)}", ""]
+        rows = [[name, escape(old), escape(new), ""] for name, old, new in one.versions]
+        rows += [[row.title, *map(_escape_sentence, row.texts)] for row in one.rows]
+        rows += [[escape(change.fact), change.before, change.after, ""] for change in one.facts]
         headings = ("", *(f"Cell {cell.number}: {escape(runtime_words(cell))}" for cell in cells))
-        lines += [*_table(headings, rows), ""]
+        lines += [*_table((*headings, "After minus before [95%]"), rows), ""]
     return lines
 
 

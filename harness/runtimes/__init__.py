@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -20,9 +21,10 @@ from harness.records import StoredTrace
 from harness.runtimes.environments import find_environment, make_environment
 from harness.runtimes.recipe import recipe_of
 from harness.stores.throwaway import make_template, read_own_traces
+from harness.urls import without_secrets
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from harness.config import HarnessConfig, RuntimeConfig
     from harness.runtimes.environments import Environment
@@ -163,21 +165,31 @@ def has_own_environment(config: HarnessConfig) -> bool:
 
 
 def runtime_label(runtime: RuntimeConfig) -> str:
-    """The requirements as people read them; empty for the harness's own environment."""
+    """The requirements as people read them, without secrets; empty for the harness's own environment."""
     python = [f"Python at {runtime.python}"] if runtime.python else []
-    return ", ".join([" ".join(runtime.packages), *python] if runtime.packages else python)
+    return ", ".join([" ".join(map(without_secrets, runtime.packages)), *python] if runtime.packages else python)
 
 
-def prepare_runtime(config: HarnessConfig, tell: Callable[[str], None]) -> None:
-    """See that the environment of a cell's workers is there, and make it if it is not.
+def prepare_runtimes(configs: Iterable[HarnessConfig], tell: Callable[[str], None]) -> None:
+    """See that the environments of all cells' workers are there, and make those that are not.
+
+    Args:
+        configs: The cells'.
+        tell: Called with what is being done, and with the age of each environment that is there.
 
     Raises:
-        ConfigError: If it cannot be made.
+        ConfigError: If one cannot be made.
     """
-    if has_own_environment(config):
-        recipe = recipe_of(config)
-        if find_environment(recipe) is None:
-            make_environment(recipe, lambda text: tell(f"environment with {recipe.words}: {text}"))
+    recipes = {recipe.digest: recipe for recipe in map(recipe_of, filter(has_own_environment, configs))}
+    for recipe in recipes.values():
+        if (found := find_environment(recipe)) is None:
+            make_environment(recipe, partial(_tell_of, recipe, tell))
+        else:
+            _tell_of(recipe, tell, f"{found.age}, in {found.folder}")
+
+
+def _tell_of(recipe: Recipe, tell: Callable[[str], None], text: str) -> None:
+    tell(f"environment with {recipe.words}: {text}")
 
 
 def runtime_of(config: HarnessConfig, folder: Path, tell: Callable[[str], None]) -> Runtime:
@@ -194,7 +206,7 @@ def runtime_of(config: HarnessConfig, folder: Path, tell: Callable[[str], None])
     if not has_own_environment(config):
         return HARNESS
     recipe = recipe_of(config)
-    made = make_environment(recipe, lambda text: tell(f"environment with {recipe.words}: {text}"))
+    made = make_environment(recipe, partial(_tell_of, recipe, tell))
     place = folder / "runtime"
     place.mkdir()
     return SeparateRuntime(recipe, made, place)

@@ -9,7 +9,7 @@ import platform
 import subprocess
 import sys
 from functools import lru_cache
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, distributions, version
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -18,11 +18,13 @@ from packaging.utils import canonicalize_name
 
 from harness.errors import ConfigError
 from harness.runtimes.needs import needed_distributions
+from harness.runtimes.requirements import pinned
+from harness.urls import without_secrets
 
 if TYPE_CHECKING:
     from harness.config import HarnessConfig
 
-FORMAT = 1
+FORMAT = 2
 """Counted up where environments are made in another way: those of before are not taken then."""
 
 LEAST_PYTHON = (3, 11)
@@ -33,46 +35,74 @@ class Recipe(NamedTuple):
     """What an environment is made of.
 
     Attributes:
-        requirements: The packages that were asked for, sorted.
+        requirements: The packages that were asked for, sorted. An address among them may hold a password.
         needs: Distributions that the worker needs besides, each with the harness's own version, which is
             taken wherever the requirements allow it; empty for one that the harness does not have.
         python: The interpreter.
         python_version: Its version.
+        preferred: Everything that the harness has, by canonical name with its version: what the requirements
+            leave open is as here, down to what they bring along.
+        contents: SHA-256 of each local file among the requirements, in their order; empty for the others.
     """
 
     requirements: tuple[str, ...]
     needs: tuple[tuple[str, str], ...]
     python: str
     python_version: str
+    preferred: tuple[tuple[str, str], ...] = ()
+    contents: tuple[str, ...] = ()
 
     @property
     def digest(self) -> str:
-        """Names the environment: the same for the same recipe."""
-        parts = (FORMAT, self.requirements, self.needs, self.python, self.python_version, platform.machine())
+        """Names the environment: the same for the same recipe, whatever password it is fetched with."""
+        parts = (FORMAT, platform.machine(), self._replace(requirements=self.shown))
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
+
+    @property
+    def shown(self) -> tuple[str, ...]:
+        """The requirements without secrets."""
+        return tuple(map(without_secrets, self.requirements))
 
     @property
     def words(self) -> str:
         """The requirements as people read them."""
-        return " ".join(self.requirements) or f"Python {self.python_version}"
+        return " ".join(self.shown) or f"Python {self.python_version}"
 
 
 def recipe_of(config: HarnessConfig) -> Recipe:
     """The recipe of the environment that a cell's workers need.
 
     Raises:
-        ConfigError: If the interpreter cannot be used.
+        ConfigError: If the interpreter cannot be used, or a requirement leaves open what it means.
     """
-    requirements = list(map(Requirement, config.runtime.packages))
+    python = config.runtime.python or sys.executable
+    python_version = _python_version(python)
+    requirements = sorted(map(Requirement, config.runtime.packages), key=str)
     named = {canonicalize_name(one.name) for one in requirements}
     needs = needed_distributions((config.provider.target, config.tracing.target))
-    python = config.runtime.python or sys.executable
     return Recipe(
-        requirements=tuple(sorted(map(str, requirements))),
+        requirements=tuple(map(str, requirements)),
         needs=tuple((name, _own_version(name)) for name in needs if canonicalize_name(name) not in named),
         python=python,
-        python_version=_python_version(python),
+        python_version=python_version,
+        preferred=own_distributions(),
+        contents=tuple(pinned(str(one), python_version) for one in requirements),
     )
+
+
+def own_distributions() -> tuple[tuple[str, str], ...]:
+    """Everything that the harness has, by canonical name with its version; of two, the one that is imported."""
+    return _distributions_on(tuple(sys.path))
+
+
+@lru_cache
+def _distributions_on(path: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    found: dict[str, str] = {}
+    for one in distributions(path=list(path)):
+        # What a broken removal leaves behind has no name.
+        if one.metadata["Name"]:
+            found.setdefault(canonicalize_name(one.metadata["Name"]), one.version)
+    return tuple(sorted(found.items()))
 
 
 def environments_folder() -> Path:

@@ -9,7 +9,7 @@ from scipy import stats
 
 from harness.gate.costs import CostPair, judge_costs
 from harness.gate.runs import Samples
-from harness.gate.statistics import Difference, contrast, holm
+from harness.overhead.contrasts import Difference, contrast, holm
 
 GATES = 400
 COSTS_A_GATE = 12

@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 import zipfile
 from typing import TYPE_CHECKING
 
@@ -16,10 +17,10 @@ import pytest
 from harness.config import HarnessConfig, ProviderConfig, RuntimeConfig, TracingConfig
 from harness.errors import ConfigError
 from harness.processes import python_module
-from harness.runtimes import SeparateRuntime
+from harness.runtimes import SeparateRuntime, prepare_runtimes
 from harness.runtimes.environments import MARKER, find_environment, make_environment
 from harness.runtimes.needs import needed_distributions
-from harness.runtimes.recipe import Recipe, environments_folder, recipe_of
+from harness.runtimes.recipe import Recipe, environments_folder, own_distributions, recipe_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,12 +36,12 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return environments_folder()
 
 
-def wheel(folder: Path, name: str, version: str, *requires: str) -> Path:
+def wheel(folder: Path, name: str, version: str, *requires: str, body: str = "") -> Path:
     """A pure package with one module, as a wheel."""
     path = folder / f"{name}-{version}-py3-none-any.whl"
     about = f"{name}-{version}.dist-info"
     files = {
-        f"{name}.py": f"VERSION = {version!r}\n",
+        f"{name}.py": f"VERSION = {version!r}\n{body}",
         f"{about}/METADATA": "\n".join(
             [
                 "Metadata-Version: 2.1",
@@ -70,7 +71,7 @@ def offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def recipe(*requirements: str) -> Recipe:
-    return Recipe(requirements, (), sys.executable, "3")
+    return Recipe(requirements, (), sys.executable, "3", own_distributions())
 
 
 def config(*packages: str, python: str = "") -> HarnessConfig:
@@ -93,10 +94,12 @@ def test_the_order_of_requirements_does_not_matter() -> None:
         Recipe(("a==1",), (("b", "2"),), "/python", "3.11.7"),
         Recipe(("a==1",), (("b", "1"),), "/other/python", "3.11.7"),
         Recipe(("a==1",), (("b", "1"),), "/python", "3.11.8"),
+        Recipe(("a==1",), (("b", "1"),), "/python", "3.11.7", (("brought-along", "2"),)),
+        Recipe(("a==1",), (("b", "1"),), "/python", "3.11.7", (), ("5891b5b5",)),
     ],
 )
 def test_all_that_an_environment_is_made_of_is_in_its_name(other: Recipe) -> None:
-    """A version, a package that the worker needs, or an interpreter makes another environment."""
+    """A version, anything that the harness has, an interpreter or a file's bytes make another environment."""
     assert other.digest != Recipe(("a==1",), (("b", "1"),), "/python", "3.11.7").digest
 
 
@@ -176,6 +179,53 @@ def test_a_broken_off_build_is_not_taken_for_whole(offline: Path, cache: Path) -
     (remains / "python").symlink_to(sys.executable)
     assert find_environment(wanted) is None
     assert make_environment(wanted, lambda _: None).versions["smallpackage"] == "1.0"
+
+
+@pytest.mark.parametrize("marker", ["{}", "[]", '{"versions": {}}', '{"versions": null}', "{", ""])
+def test_a_marker_that_does_not_say_what_is_installed_is_none(offline: Path, cache: Path, marker: str) -> None:
+    """Such an environment is made anew, as one without a marker."""
+    wheel(offline, "smallpackage", "1.0")
+    wanted = recipe("smallpackage==1.0")
+    (cache / wanted.digest / "bin").mkdir(parents=True)
+    (cache / wanted.digest / "bin" / "python").symlink_to(sys.executable)
+    (cache / wanted.digest / MARKER).write_text(marker)
+    assert find_environment(wanted) is None
+
+
+def test_packages_that_break_their_python_are_one_sentence(offline: Path, cache: Path) -> None:
+    """Where the new interpreter cannot list what it has, that is told, and nothing stays."""
+    wheel(offline, "sitecustomize", "1.0", body="raise SystemExit('no more')\n")
+    with pytest.raises(ConfigError, match=r"sitecustomize==1\.0 breaks the Python.*no more") as error:
+        make_environment(recipe("sitecustomize==1.0"), lambda _: None)
+    assert "\n" not in str(error.value)
+    assert [path.suffix for path in cache.iterdir()] == [".lock"]
+
+
+def test_an_interpreter_that_makes_no_usual_environment_is_refused(tmp_path: Path, cache: Path) -> None:
+    """The sentence names it, and nothing stays."""
+    odd = tmp_path / "python"
+    odd.write_text('#!/bin/sh\nfor last; do :; done\nmkdir -p "$last/bin"\n')
+    odd.chmod(0o755)
+    with pytest.raises(ConfigError, match=r"/python makes environments without lib/python\*/site-packages"):
+        make_environment(recipe("smallpackage==1.0")._replace(python=str(odd)), lambda _: None)
+    assert [path.suffix for path in cache.iterdir()] == [".lock"]
+
+
+@pytest.mark.parametrize(("days", "said"), [(0, "today"), (1, "1 day ago"), (400, "400 days ago")])
+def test_the_age_of_a_kept_environment_is_told(cache: Path, days: int, said: str) -> None:
+    """Once for all cells that share it, with where it is."""
+    cells = [config("mlflow==3.10.1")] * 2
+    folder = cache / recipe_of(cells[0]).digest
+    (folder / "bin").mkdir(parents=True)
+    (folder / "bin" / "python").symlink_to(sys.executable)
+    (folder / MARKER).write_text('{"versions": {"mlflow": "3.10.1"}}')
+    then = time.time() - days * 86_400 - 60
+    os.utime(folder / MARKER, (then, then))
+    told: list[str] = []
+    prepare_runtimes(cells, told.append)
+    (line,) = told
+    assert line.startswith("environment with mlflow==3.10.1: made on 20")
+    assert line.endswith(f", {said}, in {folder}")
 
 
 def _make(found: multiprocessing.Queue[tuple[int, list[str]]]) -> None:
