@@ -328,6 +328,8 @@ class OverheadResult(Record):
         equivalence_margin_ms: The margin that ``equivalent`` refers to.
         traces_expected: Traces that the strategy's arms should have stored.
         traces_lost: How many of them were not there after the drain.
+        expected_by_fork: Traces that each fork should have stored; empty in results of older analyses.
+        lost_by_fork: How many of them were not there, likewise.
         drain_rate_per_s: Traces a second that reach the store in a back-to-back burst.
         load_rate_per_s: Calls a second in the measured blocks.
         flagged_calls: Calls kept but not analysed (warm-up, first of a block).
@@ -363,6 +365,8 @@ class OverheadResult(Record):
     drift: Drift | None = None
     disturbance: Disturbance | None = None
     warnings: tuple[str, ...] = ()
+    expected_by_fork: tuple[int, ...] = ()
+    lost_by_fork: tuple[int, ...] = ()
 
 
 class CorrectedVerdict(Record):

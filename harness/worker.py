@@ -311,6 +311,8 @@ class Worker:
         after_bytes = self.store_size_bytes()
         return {
             "calls_made": self.calls_made,
+            # An arm that traces nothing must not have what only tracing brings.
+            "mlflow_imported": "mlflow" in sys.modules,
             "expected_traces": self.expected_traces(self.calls_made),
             "stored_bytes": None
             if after_bytes is None or self.store_before_bytes is None

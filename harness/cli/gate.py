@@ -5,13 +5,16 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from rich.text import Text
 
 from harness.cli.console import OUT
 from harness.errors import EXIT_BAD_INPUT, EXIT_CELL_FAILED, EXIT_OK, InputError
 from harness.gate import Margins, Scope, compare, gate_markdown, junit_xml, read_document
+from harness.gate.keeping import baseline_name
+from harness.machine import this_machine
+from harness.processes import idle_polling, split_cpus
 from harness.report import cells_json
 
 if TYPE_CHECKING:
@@ -31,10 +34,18 @@ def main(given: list[str]) -> int:
     """
     arguments = _parser().parse_args(given)
     margins = Margins(
-        absolute_ms=arguments.margin_ms, relative=arguments.margin_relative, recall=arguments.recall_margin
+        absolute_ms=arguments.margin_ms,
+        relative=arguments.margin_relative,
+        recall=arguments.recall_margin,
+        loss=arguments.loss_margin,
     )
     margins.check()
     baseline = _run("--baseline", arguments.baseline, arguments.overrides)
+    if arguments.check:
+        OUT.print(
+            Text(f"{baseline.name} can be compared with: it is {baseline.form}, {baseline.identity}."), soft_wrap=True
+        )
+        return EXIT_OK
     current = _run("--current", arguments.current, arguments.overrides)
     if baseline.identity == current.identity:
         raise InputError(f"--baseline and --current are one run, {baseline.identity}; name two")
@@ -48,6 +59,19 @@ def main(given: list[str]) -> int:
         return EXIT_BAD_INPUT
     _show(result)
     return EXIT_CELL_FAILED if result.fails(strict=arguments.strict) else EXIT_OK
+
+
+class _BaselineName(argparse.Action):
+    """Prints the name and leaves, as ``--help`` does."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, **given: Any) -> None:
+        super().__init__(option_strings, dest, nargs=0, **given)
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        with idle_polling() as granted:
+            machine = this_machine(*split_cpus()).model_copy(update={"idle_polling": granted})
+        OUT.print(Text(baseline_name(machine)), soft_wrap=True)
+        parser.exit()
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -83,7 +107,8 @@ def _parser() -> argparse.ArgumentParser:
         "--margin-relative",
         type=float,
         default=default.relative,
-        help="or by this share of what it was, untraced part included; the larger counts (default: %(default)s)",
+        help="or by this share of what it was, untraced part included, but of no more than three times what tracing "
+        "adds; the larger counts (default: %(default)s)",
     )
     parser.add_argument(
         "--recall-margin",
@@ -91,10 +116,24 @@ def _parser() -> argparse.ArgumentParser:
         default=default.recall,
         help="share of facts that may be recorded no more, or turn wrong (default: %(default)s, each is a finding)",
     )
+    parser.add_argument(
+        "--loss-margin",
+        type=float,
+        default=default.loss,
+        help="share of its traces by which a run may lose more (default: %(default)s)",
+    )
     parser.add_argument("--only", choices=get_args(Scope), default="all", help="what to compare (default: all)")
     parser.add_argument("--strict", action="store_true", help="fail also where the data do not say")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the findings for a pull request")
     parser.add_argument("--junit", type=Path, metavar="FILE", help="write JUnit XML, a test case a cell and quantity")
+    parser.add_argument(
+        "--check", action="store_true", help="only say whether the baseline can be read, compare nothing"
+    )
+    parser.add_argument(
+        "--baseline-name",
+        action=_BaselineName,
+        help="print under which name to keep a baseline of this machine, and exit",
+    )
     parser.add_argument("overrides", nargs="*", help="such as store.uri=sqlite:///other.db")
     return parser
 
@@ -102,15 +141,18 @@ def _parser() -> argparse.ArgumentParser:
 def _run(flag: str, name: str, overrides: Sequence[str]) -> Run:
     """A run by file, folder, or name in the store."""
     path = Path(name)
-    if path.is_dir():
-        path /= CELLS_FILE
-        if not path.is_file():
-            raise InputError(f"{flag} {name!r} is a folder without {CELLS_FILE}; name a file in it")
-    if path.is_file():
-        try:
-            return read_document(str(path), path.read_bytes())
-        except OSError as error:
-            raise InputError(f"{flag} {name!r} cannot be read: {error.strerror}") from error
+    try:
+        is_folder, is_file = path.is_dir(), path.is_file()
+        if is_folder:
+            path /= CELLS_FILE
+            is_file = path.is_file()
+        text = path.read_bytes() if is_file else None
+    except OSError as error:
+        raise InputError(f"{flag} {name!r} cannot be read: {error.strerror}") from error
+    if text is not None:
+        return read_document(str(path), text)
+    if is_folder:
+        raise InputError(f"{flag} {name!r} is a folder without {CELLS_FILE}; name a file in it")
     if path.suffix or len(path.parts) > 1:
         raise InputError(f"{flag} {name!r}: there is no such file or folder")
     return _stored(name, overrides)
@@ -139,6 +181,10 @@ def _show(result: GateResult) -> None:
     for outcome, style in _STYLES:
         for one in result.of(outcome):
             OUT.print(Text(f"{outcome}: ", style=style) + Text(one.sentence), soft_wrap=True)
+    for one in result.of("not worse"):
+        # What passed, and what it could have missed.
+        if one.smallest_rise is not None:
+            OUT.print(Text(f"not worse: {one.sentence}", style="dim"), soft_wrap=True)
     for sentence in (*result.changes, *result.notes):
         OUT.print(Text(sentence, style="dim"), soft_wrap=True)
     OUT.print(Text(result.summary()), soft_wrap=True)

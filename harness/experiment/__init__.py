@@ -384,9 +384,7 @@ class _Cell:
         return template
 
     def _hidden(self) -> tuple[str, ...]:
-        """Keys and addresses that an SDK would take from the environment: the gateway alone may have them."""
-        own = (self.config.endpoint.key_env,) if self.config.endpoint.key_env else ()
-        return (*own, *(name for name in os.environ if _PROVIDER_VARIABLE.match(name)))
+        return hidden_variables(self.config.endpoint.key_env)
 
     def _completeness_pass(self, setup: WorkerSetup, folder: Path) -> None:
         own_store = None if self.runtime.shares_store else self._own_store(folder)
@@ -649,3 +647,13 @@ def measured_environment() -> dict[str, str]:
         for name, value in sorted(without_switches(os.environ).items())
         if name.startswith(("MLFLOW_", "OTEL_")) and name not in _NOT_A_SWITCH
     }
+
+
+def hidden_variables(key_env: str) -> tuple[str, ...]:
+    """Keys and addresses that an SDK would take from the environment: the gateway alone may have them.
+
+    Args:
+        key_env: The variable of the endpoint's key; empty for none.
+    """
+    own = (key_env,) if key_env else ()
+    return (*own, *(name for name in os.environ if _PROVIDER_VARIABLE.match(name)))

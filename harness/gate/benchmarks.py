@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from harness.errors import InputError
-from harness.gate.runs import Form, GatedCell, Lost, Run, Samples, leaves
+from harness.gate.runs import LATENCIES, Form, GatedCell, Lost, Run, Samples, leaves
 from harness.gate.sweeps import CellDocument, gated_cell
 from harness.report.format import count
 
@@ -32,6 +32,10 @@ class Extra(BaseModel):
         costs: Further costs by name, one value a fork.
         traces_expected: Traces that all these workers should have stored.
         traces_lost: How many of them were not there.
+        expected_by_fork: Traces that each worker should have stored; empty in older files, as are the next two.
+        lost_by_fork: How many of them were not there.
+        drain_rates_per_s: Traces a second that reached each worker's store in the warm-up burst.
+        max_load: The load may be at most this share of that; ``None`` in older files.
         cell: As in ``cells.json``, without costs; its completeness comes from a pass of its own.
     """
 
@@ -40,6 +44,10 @@ class Extra(BaseModel):
     costs: dict[str, list[float]]
     traces_expected: int
     traces_lost: int
+    expected_by_fork: list[int] = Field(default_factory=list)
+    lost_by_fork: list[int] = Field(default_factory=list)
+    drain_rates_per_s: list[float] = Field(default_factory=list)
+    max_load: float | None = None
     cell: CellDocument
 
 
@@ -65,6 +73,7 @@ class _Read(BaseModel):
     group: str | None
     cell: GatedCell
     costs: dict[str, list[float]]
+    saturated: str | None
 
 
 def benchmark_run(name: str, document: BenchmarkDocument) -> Run:
@@ -103,15 +112,37 @@ def _read(name: str, benchmark: _Benchmark) -> _Read:
         )
     p50_ms = [1e3 * statistics.median(rounds[fork * calls : (fork + 1) * calls]) for fork in range(extra.forks)]
     cell = gated_cell(extra.cell)
-    lost = Lost(extra.traces_expected, extra.traces_lost)
+    by_fork = tuple(zip(extra.expected_by_fork, extra.lost_by_fork, strict=False))
+    lost = Lost(extra.traces_expected, extra.traces_lost, by_fork)
     timing = leaves("timing", extra.timing | {"calls a fork": calls})
     # How a completeness pass was to be measured says nothing of these times.
     kept = {name: value for name, value in cell.cost_conditions.items() if not name.startswith("measure.")}
-    update = {"cost_conditions": kept | timing, "timed": lost, "is_baseline": cell.key["tracing"] == _UNTRACED}
+    update = {
+        "cost_conditions": kept | timing,
+        "timed": lost,
+        "is_baseline": cell.key["tracing"] == _UNTRACED,
+        # Paced by itself, whatever a sweep would have done.
+        "period_ms": None,
+    }
     return _Read(
         group=benchmark.group,
         cell=cell.model_copy(update=update),
         costs={"p50_ms": p50_ms, **extra.costs},
+        saturated=_saturated(extra),
+    )
+
+
+def _saturated(extra: Extra) -> str | None:
+    """Why latencies must not be judged, if calls came faster than the store may be given their traces."""
+    period_ms = extra.timing.get("period_ms")
+    if not (extra.drain_rates_per_s and extra.max_load and isinstance(period_ms, float | int) and period_ms > 0):
+        return None
+    drained_per_s, load_per_s = statistics.fmean(extra.drain_rates_per_s), 1e3 / period_ms
+    if load_per_s <= extra.max_load * drained_per_s:
+        return None
+    return (
+        f"not judged: the load of {load_per_s:.1f} calls a second saturated the store, which drains "
+        f"{drained_per_s:.1f} traces a second and may be given {extra.max_load * drained_per_s:.1f}"
     )
 
 
@@ -120,13 +151,16 @@ def _with_costs(one: _Read, untraced: dict[str, list[float]] | None) -> GatedCel
     reason = f"{lost} traces were lost, and dropping traces makes tracing look cheap" if lost else None
     if untraced is None:
         reason = f"the group {one.group!r} has no benchmark of {_UNTRACED}"
-    costs = {
-        name: Samples(
+    costs = {}
+    for name, values in one.costs.items():
+        base = (untraced or {}).get(name, [])
+        whole = statistics.fmean(values)
+        costs[name] = Samples(
             per_fork=tuple(values),
-            untraced=tuple((untraced or {}).get(name, ())),
-            whole=statistics.fmean(values),
-            reason=reason,
+            untraced=tuple(base),
+            whole=whole,
+            added=abs(whole - statistics.fmean(base)) if base else whole,
+            base=statistics.fmean(base) if base else None,
+            reason=reason or (one.saturated if name in LATENCIES else None),
         )
-        for name, values in one.costs.items()
-    }
     return one.cell.model_copy(update={"costs": costs})

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from harness.gate.costs import cost_pairs, judge_costs
-from harness.gate.exact import completeness_comparisons, ending_comparisons, timed_comparisons
+from harness.gate.costs import cost_pairs
+from harness.gate.exact import completeness_comparisons
+from harness.gate.family import judge
+from harness.gate.losses import ending_pairs, loss_pairs
 from harness.gate.matching import changes, match_cells, refusals
 from harness.gate.results import Comparison, GateResult
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from harness.gate.costs import CostPair
+    from harness.gate.family import Tested
     from harness.gate.matching import Match
     from harness.gate.results import Margins, Scope
     from harness.gate.runs import GatedCell, Run
 
 _STATUS = "status"
 _COMPARABLE = "ok"
+_SUBJECTS = {"all": "cost or completeness", "completeness": "completeness", "cost": "cost"}
 
 
 def compare(baseline: Run, current: Run, margins: Margins, scope: Scope = "all") -> GateResult:
@@ -36,13 +39,13 @@ def compare(baseline: Run, current: Run, margins: Margins, scope: Scope = "all")
         margins=margins,
         scope=scope,
         refusals=refusals(baseline, current, matches, scope),
-        changes=changes(matches),
+        changes=changes(matches, scope),
         notes=(*baseline.notes, *current.notes, *_new_cells(matches)),
     )
     if result.refusals:
         return result
     exact: list[Comparison] = []
-    costs: list[CostPair] = []
+    tested: list[Tested] = []
     for before, after in matches:
         if before is None:
             continue
@@ -51,13 +54,16 @@ def compare(baseline: Run, current: Run, margins: Margins, scope: Scope = "all")
             continue
         if scope != "cost":
             exact += completeness_comparisons(before, after, margins)
-            exact += ending_comparisons(before, after)
+            tested += ending_pairs(before, after, margins)
         if scope != "completeness":
-            exact += timed_comparisons(before, after)
-            costs += cost_pairs(before, after, margins)
+            tested += loss_pairs(before, after, margins)
+            tested += cost_pairs(before, after, margins)
+    if not tested and all(one.quantity == _STATUS and one.outcome != "worse" for one in exact):
+        nothing = f"{baseline.name} has no {_SUBJECTS[scope]} that {current.name} could be held against"
+        return result.model_copy(update={"refusals": (nothing,)})
     order = {one.baseline.label: place for place, one in enumerate(matches) if one.baseline is not None}
-    found = sorted((*exact, *judge_costs(costs)), key=lambda one: order[one.cell])
-    tests = sum(pair.p_value is not None for pair in costs)
+    found = sorted((*exact, *judge(tested)), key=lambda one: order[one.cell])
+    tests = sum(pair.p_value is not None for pair in tested)
     return result.model_copy(update={"comparisons": tuple(found), "tests": tests})
 
 

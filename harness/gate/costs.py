@@ -5,23 +5,38 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from harness.gate.results import Comparison
-from harness.overhead.contrasts import ALPHA, Difference, contrast, holm
+from harness.gate.runs import LATENCIES, Samples
+from harness.overhead.contrasts import ALPHA, Difference, contrast
 from harness.overhead.intervals import mean
-from harness.report.format import number
+from harness.report.format import number, percent
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from harness.gate.results import Margins, Outcome
-    from harness.gate.runs import GatedCell, Samples
+    from harness.gate.runs import GatedCell
 
 NAMES = {
     "p50_ms": "added p50",
+    "p95_ms": "added p95",
+    "p99_ms": "added p99",
     "first_chunk_p50_ms": "added time to the first chunk",
     "cpu_ms_per_call": "CPU per call",
     "drain_ms_per_trace": "drain per trace",
 }
 _ALWAYS = "p50_ms"
+_WHERE_BOTH = ("p95_ms", "p99_ms")
+"""Quantiles for which many runs have too few calls, by design."""
+_OF_LOADS = ("p50_ms", "cpu_ms_per_call")
+_OF_MACHINE = {"p50_ms": "p50", "cpu_ms_per_call": "CPU per call"}
+"""What untraced arms are compared by."""
+RELATIVE_OF_ADDED = 3.0
+"""The relative margin is a share of the whole cost, but of no more than so many times what tracing adds: before an
+endpoint that takes half a second, a tenth of the whole would let tracing cost any multiple of what it did."""
+UNTRACED = "untraced"
+"""What a cell is usually timed against."""
+SAME_PACE = 0.1
+"""Paces that differ by no more than this share are one."""
 _UNIT = "ms"
 
 
@@ -29,8 +44,10 @@ class CostPair(NamedTuple):
     """One cost of one cell in both runs, before it is known how many others there are.
 
     Attributes:
+        name: Of the cost, among ``NAMES``.
         difference: Current minus baseline, or why nothing can be said of it.
         p_value: Of a difference beyond the margin, unadjusted; ``None`` where there is no difference.
+        load: The further load that it was measured under; empty for the usual pace.
     """
 
     cell: str
@@ -40,6 +57,55 @@ class CostPair(NamedTuple):
     margin_ms: float
     difference: Difference | str
     p_value: float | None
+    load: str = ""
+
+    @property
+    def quantity(self) -> str:
+        """The cost in people's words."""
+        return f"{NAMES[self.name]} under {self.load}" if self.load else NAMES[self.name]
+
+    def judged(self, p_adjusted: float | None, tests: int) -> Comparison:
+        """The comparison, once its p-value is corrected for all others.
+
+        It is ``worse`` (or ``better``) where the difference lies beyond the margin by the adjusted
+        p-value, ``not worse`` where the whole interval lies below the margin, else ``inconclusive``.
+        """
+        difference = self.difference
+        if isinstance(difference, str) or p_adjusted is None:
+            sentence = f"{self.cell}: {self.quantity} is inconclusive: {difference}."
+            return Comparison(cell=self.cell, quantity=self.quantity, outcome="inconclusive", sentence=sentence)
+        low, high = difference.value - difference.half_width, difference.value + difference.half_width
+        outcome = _outcome(difference.value, high, self.margin_ms, p_adjusted)
+        smallest = difference.smallest_found(self.margin_ms, tests)
+        return Comparison(
+            cell=self.cell,
+            quantity=self.quantity,
+            outcome=outcome,
+            sentence=_sentence(self, outcome, difference, p_adjusted, smallest),
+            baseline=_value(self.baseline),
+            current=_value(self.current),
+            low=low,
+            high=high,
+            margin=self.margin_ms,
+            unit=_UNIT,
+            p_adjusted=p_adjusted,
+            smallest_rise=smallest,
+        )
+
+
+class _Between(NamedTuple):
+    """What else may have made a difference between the two runs of a cell.
+
+    Attributes:
+        pace: Why latencies must not be compared, if the calls came at another pace.
+        machine: Rise of the untraced arms' costs, as a share: of that one among ``_OF_MACHINE`` that changed most.
+        machine_told: The same in words.
+    """
+
+    stopped_early: bool
+    pace: str | None
+    machine: float
+    machine_told: str
 
 
 def cost_pairs(before: GatedCell, after: GatedCell, margins: Margins) -> Iterator[CostPair]:
@@ -47,19 +113,54 @@ def cost_pairs(before: GatedCell, after: GatedCell, margins: Margins) -> Iterato
 
     An A/A cell has none of its own.
     """
-    if before.is_baseline or after.is_baseline:
+    if before.is_baseline or after.is_baseline or not (before.costs or after.costs):
         return
+    # Tracing at a lower level is no measure of the machine.
+    untraced = before.key["against"] == UNTRACED
+    slower = _what_is_slower(before, after) if untraced else ""
+    between = _Between(
+        before.stopped_early or after.stopped_early,
+        _other_pace(before, after),
+        *_machine(before.costs, after.costs, slower),
+    )
     for name in NAMES:
-        old, new = before.costs.get(name), after.costs.get(name)
-        if old is None or new is None or not (old.per_fork or new.per_fork or name == _ALWAYS):
-            continue
-        margin_ms = max(margins.absolute_ms, margins.relative * old.whole)
-        difference = _difference(old, new, stopped_early=before.stopped_early or after.stopped_early)
-        p_value = None if isinstance(difference, str) else difference.p_beyond(margin_ms)
-        yield CostPair(before.label, name, old, new, margin_ms, difference, p_value)
+        old, new = _of(before.costs, name), _of(after.costs, name)
+        wanted = (old.per_fork and new.per_fork) if name in _WHERE_BOTH else (old.per_fork or new.per_fork)
+        if wanted or name == _ALWAYS:
+            yield _pair(before.label, name, old, new, margins, between)
+    for load, under in before.loads.items():
+        now = after.loads[load].costs if load in after.loads else {}
+        # A load comes at its own pace, in a number of forks that is fixed beforehand.
+        own = _Between(False, None, *_machine(under.costs, now, slower))
+        for name in _OF_LOADS:
+            old, new = _of(under.costs, name), _of(now, name)
+            if old.per_fork or new.per_fork or name == _ALWAYS:
+                yield _pair(before.label, name, old, new, margins, own)._replace(load=load)
 
 
-def _difference(before: Samples, after: Samples, *, stopped_early: bool) -> Difference | str:
+def _of(costs: dict[str, Samples], name: str) -> Samples:
+    return costs.get(name, Samples())
+
+
+def _pair(cell: str, name: str, old: Samples, new: Samples, margins: Margins, between: _Between) -> CostPair:  # noqa: PLR0913, PLR0917  # as many as a pair has
+    margin_ms = _margin_ms(old, margins)
+    difference = _withheld(name, old, new, margin_ms, between)
+    if difference is None:
+        groups = [(1.0, new.per_fork), (-1.0, old.per_fork)]
+        groups += [(sign, one.untraced) for sign, one in ((-1.0, new), (1.0, old)) if one.untraced]
+        found: Difference | str = contrast(groups, stopped_early=between.stopped_early)
+    else:
+        found = difference
+    p_value = None if isinstance(found, str) else found.p_beyond(margin_ms)
+    return CostPair(cell, name, old, new, margin_ms, found, p_value)
+
+
+def _margin_ms(old: Samples, margins: Margins) -> float:
+    return max(margins.absolute_ms, margins.relative * min(old.whole, RELATIVE_OF_ADDED * old.added))
+
+
+def _withheld(name: str, before: Samples, after: Samples, margin_ms: float, between: _Between) -> str | None:
+    """Why nothing can be said of a cost, whatever its forks say."""
     for which, samples in (("baseline", before), ("current run", after)):
         if samples.reason is not None:
             judged = samples.reason.startswith("not judged")
@@ -70,44 +171,42 @@ def _difference(before: Samples, after: Samples, *, stopped_early: bool) -> Diff
             )
         if not samples.per_fork:
             return f"the {which} has no value of it"
-    groups = [(1.0, after.per_fork), (-1.0, before.per_fork)]
-    groups += [(sign, one.untraced) for sign, one in ((-1.0, after), (1.0, before)) if one.untraced]
-    return contrast(groups, stopped_early=stopped_early)
+    if between.pace is not None and name in LATENCIES:
+        return between.pace
+    # What equal tracing would have cost more, or less, on such a machine.
+    if abs(between.machine) * before.added > margin_ms:
+        return between.machine_told
+    return None
 
 
-def judge_costs(pairs: Sequence[CostPair]) -> list[Comparison]:
-    """Judge all costs of a gate, corrected for how many there are.
-
-    A cost is ``worse`` (or ``better``) where the difference lies beyond the margin by the adjusted
-    p-value, ``not worse`` where the whole interval lies below the margin, else ``inconclusive``.
-    """
-    tested = [pair for pair in pairs if pair.p_value is not None]
-    adjusted = holm([pair.p_value for pair in tested if pair.p_value is not None])
-    by_pair = dict(zip(map(id, tested), adjusted, strict=True))
-    return [_judged(pair, by_pair.get(id(pair))) for pair in pairs]
+def _other_pace(before: GatedCell, after: GatedCell) -> str | None:
+    """Where the store drains slowly, calls are made to wait for it, and how long says something of latencies."""
+    old, new = before.period_ms, after.period_ms
+    if old is None or new is None or abs(new - old) <= SAME_PACE * min(old, new):
+        return None
+    return f"calls began every {number(old)} ms in the baseline and every {number(new)} ms in the current run"
 
 
-def _judged(pair: CostPair, p_adjusted: float | None) -> Comparison:
-    label = f"{pair.cell}: {NAMES[pair.name]}"
-    difference = pair.difference
-    if isinstance(difference, str) or p_adjusted is None:
-        sentence = f"{label} is inconclusive: {difference}."
-        return Comparison(cell=pair.cell, quantity=NAMES[pair.name], outcome="inconclusive", sentence=sentence)
-    low, high = difference.value - difference.half_width, difference.value + difference.half_width
-    outcome = _outcome(difference.value, high, pair.margin_ms, p_adjusted)
-    return Comparison(
-        cell=pair.cell,
-        quantity=NAMES[pair.name],
-        outcome=outcome,
-        sentence=_sentence(label, outcome, pair, difference, p_adjusted),
-        baseline=_value(pair.baseline),
-        current=_value(pair.current),
-        low=low,
-        high=high,
-        margin=pair.margin_ms,
-        unit=_UNIT,
-        p_adjusted=p_adjusted,
-    )
+def _what_is_slower(before: GatedCell, after: GatedCell) -> str:
+    """Whose doing it may be that an untraced arm costs something else: other versions may be another SDK."""
+    return "the machine itself" if before.versions == after.versions else "the machine or the SDK itself"
+
+
+def _machine(before: dict[str, Samples], after: dict[str, Samples], what: str) -> tuple[float, str]:
+    """How much slower the machine was, by the untraced arms of both runs: 0.2 is by a fifth; 0 where nobody says."""
+    found = [(0.0, "")]
+    if not what:
+        return found[0]
+    for name, words in _OF_MACHINE.items():
+        old, new = _of(before, name).base, _of(after, name).base
+        if old and new and old > 0:
+            rise = new / old - 1
+            told = (
+                f"{what} is {percent(abs(rise))} {'slower' if rise > 0 else 'faster'}: untraced, "
+                f"{words} is {number(old)} ms in the baseline and {number(new)} ms in the current run"
+            )
+            found.append((rise, told))
+    return max(found, key=lambda one: abs(one[0]))
 
 
 def _outcome(value: float, high: float, margin: float, p_adjusted: float) -> Outcome:
@@ -120,19 +219,22 @@ def _value(samples: Samples) -> float:
     return mean(samples.per_fork) - (mean(samples.untraced) if samples.untraced else 0.0)
 
 
-def _sentence(label: str, outcome: Outcome, pair: CostPair, difference: Difference, p_adjusted: float) -> str:
+def _sentence(pair: CostPair, outcome: Outcome, difference: Difference, p_adjusted: float, smallest: float) -> str:
     low, high = difference.value - difference.half_width, difference.value + difference.half_width
     verb = "rose" if difference.value >= 0 else "fell"
     went = (
-        f"{label} {verb} from {number(_value(pair.baseline))} to {number(_value(pair.current))} {_UNIT}, "
-        f"by {number(abs(difference.value))} {_UNIT} (95% interval of the rise [{number(low)}, {number(high)}]"
+        f"{pair.cell}: {pair.quantity} {verb} from {number(_value(pair.baseline))} to "
+        f"{number(_value(pair.current))} {_UNIT}, by {number(abs(difference.value))} {_UNIT} "
+        f"(95% interval of the rise [{number(low)}, {number(high)}]"
     )
     margin = f"margin {number(pair.margin_ms)} {_UNIT}"
     p_text = "p under 0.001" if p_adjusted < 0.001 else f"p {p_adjusted:.3f}"
     if outcome in ("worse", "better"):
         return f"{went}, {margin}, {p_text} after correction)."
+    seen = f"this gate could have seen a rise of at least {number(smallest)} {_UNIT}"
     if outcome == "not worse":
-        return f"{went}, which is below the margin of {number(pair.margin_ms)} {_UNIT})."
+        return f"{went}, which is below the margin of {number(pair.margin_ms)} {_UNIT}); {seen}."
     if low > pair.margin_ms:
-        return f"{went}, {margin}), but among so many comparisons chance gives such a one ({p_text}): inconclusive."
-    return f"{went}, {margin}): inconclusive, the data allow less than the margin and more."
+        chance = f"but among so many comparisons chance gives such a one ({p_text})"
+        return f"{went}, {margin}), {chance}: inconclusive; {seen}."
+    return f"{went}, {margin}): inconclusive, the data allow less than the margin and more; {seen}."

@@ -45,13 +45,14 @@ def _section(title: str, sentences: Iterable[str]) -> list[str]:
 
 
 def _table(comparisons: Iterable[Comparison]) -> Iterator[str]:
-    yield "| cell | quantity | outcome | baseline | current | rise, 95% | margin |"
-    yield "| --- | --- | --- | --- | --- | --- | --- |"
+    yield "| cell | quantity | outcome | baseline | current | rise, 95% | margin | smallest rise that it could see |"
+    yield "| --- | --- | --- | --- | --- | --- | --- | --- |"
     for one in comparisons:
-        rise = ABSENT if one.low is None or one.high is None else f"[{number(one.low)}, {number(one.high)}] {one.unit}"
-        margin = ABSENT if one.margin is None else f"{number(one.margin)} {one.unit}"
-        values = [_shown(one, one.baseline), _shown(one, one.current)]
-        texts = map(escape, (one.cell, one.quantity, one.outcome, *values, rise, margin))
+        low, high = _shown(one, one.low), _shown(one, one.high)
+        rise = ABSENT if ABSENT in (low, high) else f"[{low}, {high}]"
+        values = [_shown(one, one.baseline), _shown(one, one.current), rise]
+        limits = [_shown(one, one.margin), _shown(one, one.smallest_rise)]
+        texts = map(escape, (one.cell, one.quantity, one.outcome, *values, *limits))
         yield f"| {' | '.join(texts)} |"
 
 

@@ -6,7 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
 from harness.errors import InputError
-from harness.gate.runs import FURTHER_KEY, KEY
+from harness.gate.runs import FURTHER_KEY, KEY, differing
 from harness.report.format import clip, count
 
 if TYPE_CHECKING:
@@ -73,32 +73,29 @@ def refusals(baseline: Run, current: Run, matches: Sequence[Match], scope: Scope
         return (f"no cell is in both: {baseline.name} has {_labels(baseline)}, {current.name} has {_labels(current)}",)
     found: Counter[tuple[str, str, str]] = Counter()
     for before, after in pairs:
-        found.update(_differing(before.conditions, after.conditions, both=True))
+        found.update(differing(before.conditions, after.conditions, both=True))
         if scope != "completeness":
-            found.update(_differing(before.cost_conditions, after.cost_conditions, both=True))
-            found.update(_differing(before.environment, after.environment))
+            found.update(differing(before.cost_conditions, after.cost_conditions, both=True))
+            found.update(differing(before.environment, after.environment))
     return tuple(
         f"{name} is {_value(old)} in the baseline and {_value(new)} in the current run{_where(cells, len(pairs))}"
         for (name, old, new), cells in found.items()
     )
 
 
-def changes(matches: Iterable[Match]) -> tuple[str, ...]:
+def changes(matches: Iterable[Match], scope: Scope) -> tuple[str, ...]:
     """What differs and may: versions, kernel, strategy; one sentence each."""
     pairs = [(one.baseline, one.current) for one in matches if one.baseline is not None and one.current is not None]
     found: Counter[tuple[str, str, str]] = Counter()
     for before, after in pairs:
-        found.update(_differing(before.versions, after.versions))
+        found.update(differing(before.versions, after.versions))
+        if scope == "completeness":
+            # It forbids a comparison of costs; what a trace holds is compared, and may be its doing.
+            found.update(differing(before.environment, after.environment))
     return tuple(
         f"{name}: {_value(old)} in the baseline, {_value(new)} now{_where(cells, len(pairs))}."
         for (name, old, new), cells in sorted(found.items())
     )
-
-
-def _differing(before: dict[str, str], after: dict[str, str], *, both: bool = False) -> list[tuple[str, str, str]]:
-    """Names with two values; with ``both`` only names that both have: what a side does not know is no difference."""
-    names = [name for name in dict.fromkeys((*before, *after)) if not both or (name in before and name in after)]
-    return [(name, before.get(name, ""), after.get(name, "")) for name in names if before.get(name) != after.get(name)]
 
 
 def _value(text: str) -> str:

@@ -19,13 +19,16 @@ class Margins(Record):
 
     Attributes:
         absolute_ms: A cost may rise by so much.
-        relative: A cost may instead rise by this share of what it was; the larger of both counts.
+        relative: A cost may instead rise by this share of what it was, untraced part included, but of no more than
+            three times what tracing adds; the larger of both counts.
         recall: Share of the facts that may be recorded no more, or turn wrong.
+        loss: Share of its traces by which a run may lose more.
     """
 
     absolute_ms: float = 0.5
     relative: float = 0.1
     recall: float = 0.0
+    loss: float = 0.01
 
     def check(self) -> None:
         """Refuse what is no margin.
@@ -37,6 +40,7 @@ class Margins(Record):
             "--margin-ms": (self.absolute_ms, math.inf),
             "--margin-relative": (self.relative, math.inf),
             "--recall-margin": (self.recall, 1.0),
+            "--loss-margin": (self.loss, 1.0),
         }
         for flag, (value, most) in flags.items():
             if not (math.isfinite(value) and 0 <= value <= most):
@@ -58,6 +62,7 @@ class Comparison(Record):
         margin: The largest rise that is tolerated, in ``unit``.
         unit: Of all these numbers; empty for counts.
         p_adjusted: Of a difference beyond the margin, corrected for all comparisons of the gate; ``None`` likewise.
+        smallest_rise: Of a cost, the smallest rise that this gate finds in four of five such runs, in ``unit``.
     """
 
     cell: str
@@ -71,6 +76,7 @@ class Comparison(Record):
     margin: float | None = None
     unit: str = ""
     p_adjusted: float | None = None
+    smallest_rise: float | None = None
 
 
 class GateResult(Record):

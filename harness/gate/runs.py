@@ -15,6 +15,9 @@ KEY = ("provider", "backend", "prompts", "tracing", "style", "switches", "level"
 FURTHER_KEY = ("measure", "runtime", "seed")
 """What it is matched by as well where a run has several cells of one key, as a sweep over these has."""
 
+LATENCIES = ("p50_ms", "p95_ms", "p99_ms", "first_chunk_p50_ms")
+"""Costs that the pace of the calls changes, and that a saturated store says nothing of."""
+
 
 class Form(StrEnum):
     """What kind of document a run was read from."""
@@ -30,19 +33,23 @@ class Samples(Record):
         per_fork: One value a fork: the added cost where each fork has its own untraced arm, else the whole cost.
         untraced: One value an untraced worker of the same run, to be taken off; empty where that was done.
         whole: The cost with what it is without tracing, which a relative margin is a share of.
+        added: What tracing adds, without its sign.
+        base: What it is without tracing, mean over forks; ``None`` where it has none.
         reason: Why it must not be compared, in words; ``None`` if it may.
     """
 
     per_fork: tuple[float, ...] = ()
     untraced: tuple[float, ...] = ()
     whole: float = 0.0
+    added: float = 0.0
+    base: float | None = None
     reason: str | None = None
 
 
 class Verdicts(Record):
-    """How often one fact was recorded, elsewhere, wrong and missing, by flow."""
+    """What became of one fact: by flow one word a request, in their order; empty where the fact did not apply."""
 
-    by_flow: dict[str, dict[str, int]]
+    by_flow: dict[str, tuple[str, ...]]
 
 
 class Completeness(Record):
@@ -64,10 +71,32 @@ class Completeness(Record):
 
 
 class Lost(NamedTuple):
-    """Traces that were expected, and how many of them were not there."""
+    """Traces that were expected, and how many of them were not there.
+
+    Attributes:
+        by_fork: The same two numbers for each fork; empty where only the sums are known.
+    """
 
     expected: int
     lost: int
+    by_fork: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def share(self) -> float:
+        """Lost / expected; 0 where none was expected."""
+        return self.lost / self.expected if self.expected else 0.0
+
+
+class GatedLoad(Record):
+    """A cell under one further load.
+
+    Attributes:
+        costs: By name.
+        timed: Its traces.
+    """
+
+    costs: dict[str, Samples]
+    timed: Lost
 
 
 class GatedCell(Record):
@@ -79,12 +108,15 @@ class GatedCell(Record):
         status: As its record has it.
         conditions: What has to be equal for any comparison, by its name in people's words.
         cost_conditions: What has to be equal for a comparison of costs as well.
+        ending_conditions: What has to be equal for a comparison of what process endings lose.
         environment: Variables of the environment that reached the workers; these must be equal for costs, too.
         versions: What may differ, because the gate is for that: packages, kernel, the strategy's target.
         is_baseline: Whether both of its arms are untraced, so that it has no cost of its own.
-        costs: By name.
+        costs: By name; empty where nothing was timed.
+        period_ms: The pace of the calls as it came to be, from one start to the next; ``None`` if nobody said.
         stopped_early: Whether forks were added until the interval was narrow enough.
         timed: Traces of the timing pass; ``None`` without one.
+        loads: By load.
         endings: Traces by the way in which a process ended.
     """
 
@@ -94,13 +126,16 @@ class GatedCell(Record):
     reason: str | None = None
     conditions: dict[str, str]
     cost_conditions: dict[str, str]
+    ending_conditions: dict[str, str] = Field(default_factory=dict)
     environment: dict[str, str] = Field(default_factory=dict)
     versions: dict[str, str]
     is_baseline: bool = False
     costs: dict[str, Samples] = Field(default_factory=dict)
+    period_ms: float | None = None
     stopped_early: bool = False
     completeness: Completeness | None = None
     timed: Lost | None = None
+    loads: dict[str, GatedLoad] = Field(default_factory=dict)
     endings: dict[str, Lost] = Field(default_factory=dict)
 
 
@@ -128,3 +163,13 @@ def leaves(prefix: str, value: Any) -> dict[str, str]:
     for key in sorted(value):
         found |= leaves(f"{prefix}.{key}" if prefix else str(key), value[key])
     return found
+
+
+def differing(before: dict[str, str], after: dict[str, str], *, both: bool = False) -> list[tuple[str, str, str]]:
+    """Names with two values, and these; with ``both`` only names that both have: what a side does not know differs not.
+
+    Returns:
+        Name, the value before and the value after, empty where there is none.
+    """
+    names = [name for name in dict.fromkeys((*before, *after)) if not both or (name in before and name in after)]
+    return [(name, before.get(name, ""), after.get(name, "")) for name in names if before.get(name) != after.get(name)]

@@ -3,23 +3,35 @@
 from __future__ import annotations
 
 import itertools
-from collections import Counter
 from typing import Any
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
-from harness.gate.runs import FURTHER_KEY, KEY, Completeness, GatedCell, Lost, Samples, Verdicts, leaves
+from harness.gate.runs import (
+    FURTHER_KEY,
+    KEY,
+    LATENCIES,
+    Completeness,
+    GatedCell,
+    GatedLoad,
+    Lost,
+    Samples,
+    Verdicts,
+    leaves,
+)
 from harness.overhead.intervals import MIN_FORKS
 
-COSTS = ("p50_ms", "first_chunk_p50_ms", "cpu_ms_per_call", "drain_ms_per_trace")
-_LATENCIES = COSTS[:2]
+COSTS = (*LATENCIES, "cpu_ms_per_call", "drain_ms_per_trace")
 _COUNTS = ("traces_lost", "traces_duplicated", "traces_orphaned", "transparency_differences")
 _SCORES = ("recall", "otel_recall", "fidelity")
+_NOT_JUDGED = "not judged"
 _FREE_MEASURE = (
     *("name", "forks", "max_forks", "precision_ms", "precision_relative", "margin_ms", "margin_relative"),
     *("drain_timeout_s", "exit_timeout_s", "losses"),
 )
 """Keys of ``measure`` that say how much was measured or how it was judged, not what."""
+_ENDING_MEASURE = ("ending_calls", "burst_calls")
+"""Those that say how many calls came before a process ended; a saturation takes the latter, too."""
 
 
 class _Estimate(BaseModel):
@@ -29,14 +41,22 @@ class _Estimate(BaseModel):
     reason: str | None = None
 
 
-class _Overhead(BaseModel):
+class _Timed(BaseModel):
+    """What the usual pace and a further load have in common."""
+
     forks: int
     estimates: dict[str, _Estimate]
-    verdict: str
+    verdict: str | None
     sentence: str
     traces_expected: int
     traces_lost: int
+    expected_by_fork: list[int] = Field(default_factory=list)
+    lost_by_fork: list[int] = Field(default_factory=list)
     is_floor: bool
+
+
+class _Load(_Timed):
+    load: str
 
 
 class _Judged(BaseModel):
@@ -63,7 +83,28 @@ class _Loss(BaseModel):
     stored_traces: int
 
 
-class _Machine(BaseModel):
+class _Measure(BaseModel):
+    """The keys that the gate computes with; the others are conditions, whatever they are."""
+
+    model_config = ConfigDict(extra="allow")
+
+    forks: int = 0
+    max_forks: int = 0
+    precision_ms: float = 0.0
+    precision_relative: float = 0.0
+
+
+class _Config(BaseModel):
+    measure: _Measure = Field(default_factory=_Measure)
+    endpoint: dict[str, Any] = Field(default_factory=dict)
+    environment: dict[str, Any] = Field(default_factory=dict)
+    provider: dict[str, Any] = Field(default_factory=dict)
+    tracing: dict[str, Any] = Field(default_factory=dict)
+
+
+class MachineDocument(BaseModel):
+    """What of a machine decides whether costs may be compared."""
+
     cpu_model: str
     cpu_count: int
     memory_bytes: int
@@ -93,15 +134,17 @@ class CellDocument(BaseModel):
     measure: str
     runtime: str = ""
     seed: int
+    period_ms: float | None = None
     expects_traces: bool
     expected_share: float = 1.0
-    config: dict[str, Any]
+    config: _Config
     versions: dict[str, str]
-    machine: _Machine
+    machine: MachineDocument
     prompt_set_digest: str
     completeness: _Completeness | None
     losses: list[_Loss] = Field(default_factory=list)
-    overhead: _Overhead | None
+    overhead: _Timed | None
+    loads: list[_Load] = Field(default_factory=list)
 
 
 class SweepDocument(BaseModel):
@@ -114,23 +157,52 @@ class SweepDocument(BaseModel):
 
 def gated_cell(cell: CellDocument) -> GatedCell:
     """What the gate compares of one cell."""
-    overhead = cell.overhead
+    overhead, measure = cell.overhead, cell.config.measure
+    machine = machine_conditions(cell.machine)
+    asks_precision = measure.precision_ms > 0 or measure.precision_relative > 0
     return GatedCell(
         key={name: str(getattr(cell, name)) for name in (*KEY, *FURTHER_KEY)},
         label=_label(cell),
         status=cell.status,
         reason=cell.reason,
         conditions=_conditions(cell),
-        cost_conditions=_cost_conditions(cell),
-        environment=leaves("environment", cell.config.get("environment", {})),
+        cost_conditions=_cost_conditions(cell, machine),
+        ending_conditions=machine | _of_measure(measure, _ENDING_MEASURE),
+        environment=leaves("environment", cell.config.environment),
         versions=_versions(cell),
         is_baseline=not cell.expects_traces if overhead is None else overhead.is_floor,
         costs={} if overhead is None else _costs(overhead),
-        stopped_early=_stopped_early(cell.config.get("measure", {})),
+        period_ms=cell.period_ms,
+        stopped_early=asks_precision and measure.max_forks > measure.forks,
         completeness=None if cell.completeness is None else _completeness(cell.completeness, cell.expected_share < 1),
-        timed=None if overhead is None else Lost(overhead.traces_expected, overhead.traces_lost),
-        endings={one.ending: Lost(one.expected_traces, one.expected_traces - one.stored_traces) for one in cell.losses},
+        timed=None if overhead is None else _lost(overhead),
+        # A saturation goes on until traces are lost.
+        loads={
+            one.load: GatedLoad(costs=_costs(one), timed=_lost(one)) for one in cell.loads if one.verdict is not None
+        },
+        endings={
+            one.ending: Lost(one.expected_traces, max(0, one.expected_traces - one.stored_traces))
+            for one in cell.losses
+        },
     )
+
+
+def machine_conditions(machine: MachineDocument) -> dict[str, str]:
+    """The class of a machine: costs are compared where all of this is equal."""
+    return {
+        "CPU model": machine.cpu_model,
+        "CPU count": str(machine.cpu_count),
+        # Machines of one class differ by what their firmware keeps for itself.
+        "memory": f"{machine.memory_bytes / 2**30:.0f} GiB",
+        "file system of the stores": machine.work_filesystem,
+        "cores of the arms": str(len(machine.arm_cpus)),
+        "sleep of idle cores": "kept off" if machine.idle_polling else "allowed",
+    }
+
+
+def python_minor(version: str) -> str:
+    """``3.11`` of ``3.11.9``."""
+    return ".".join(version.split(".")[:2])
 
 
 def _label(cell: CellDocument) -> str:
@@ -142,66 +214,68 @@ def _label(cell: CellDocument) -> str:
 
 def _conditions(cell: CellDocument) -> dict[str, str]:
     found = {f"prompt-set digest of {cell.prompts}": cell.prompt_set_digest, "seed": str(cell.seed)}
-    provider = cell.config.get("provider")
-    if isinstance(provider, dict) and "model" in provider:
-        found[f"model of {cell.provider}"] = str(provider["model"])
+    if "model" in cell.config.provider:
+        found[f"model of {cell.provider}"] = str(cell.config.provider["model"])
     # Where recordings lie does not matter: the samples that come from them are in the digest.
-    endpoint = {key: value for key, value in cell.config.get("endpoint", {}).items() if key not in ("path", "name")}
-    found |= leaves("endpoint", endpoint) if endpoint else {}
+    endpoint = {key: value for key, value in cell.config.endpoint.items() if key not in ("path", "name")}
+    found |= leaves("endpoint", endpoint)
     if cell.completeness is not None and cell.completeness.judged.flows:
         found["version of the facts"] = str(cell.completeness.facts_version)
     return found
 
 
-def _cost_conditions(cell: CellDocument) -> dict[str, str]:
-    machine = cell.machine
-    found = {
+def _cost_conditions(cell: CellDocument, machine: dict[str, str]) -> dict[str, str]:
+    given = cell.config.measure.model_extra or {}
+    for_endings = _ENDING_MEASURE[:1] if cell.loads else _ENDING_MEASURE
+    names = [name for name in given if name not in (*_FREE_MEASURE, *for_endings)]
+    return {
         "measure": cell.measure,
-        "CPU model": machine.cpu_model,
-        "CPU count": str(machine.cpu_count),
-        # Machines of one class differ by what their firmware keeps for itself.
-        "memory": f"{machine.memory_bytes / 2**30:.0f} GiB",
-        "minor version of Python": ".".join(machine.python.split(".")[:2]),
-        "file system of the stores": machine.work_filesystem,
-        "cores of the arms": str(len(machine.arm_cpus)),
-        "sleep of idle cores": "kept off" if machine.idle_polling else "allowed",
+        **machine,
+        # The workers': those of a runtime of its own have another one than the harness.
+        "minor version of Python": python_minor(cell.versions.get("python", cell.machine.python)),
+        **_of_measure(cell.config.measure, names),
     }
-    measure = {key: value for key, value in cell.config.get("measure", {}).items() if key not in _FREE_MEASURE}
-    if not cell.losses:
-        measure = {key: value for key, value in measure.items() if key not in ("ending_calls", "burst_calls")}
-    return found | leaves("measure", measure)
+
+
+def _of_measure(measure: _Measure, names: list[str] | tuple[str, ...]) -> dict[str, str]:
+    given = measure.model_extra or {}
+    return leaves("measure", {name: given[name] for name in names if name in given})
 
 
 def _versions(cell: CellDocument) -> dict[str, str]:
     found = dict(cell.versions)
     found["kernel"] = cell.machine.kernel
     found["runtime"] = cell.runtime or "current"
-    tracing = cell.config.get("tracing")
-    if isinstance(tracing, dict) and "target" in tracing:
-        found[f"strategy of {cell.tracing}"] = str(tracing["target"])
+    if "target" in cell.config.tracing:
+        found[f"strategy of {cell.tracing}"] = str(cell.config.tracing["target"])
     return found
 
 
-def _stopped_early(measure: dict[str, Any]) -> bool:
-    asks = float(measure.get("precision_ms", 0)) > 0 or float(measure.get("precision_relative", 0)) > 0
-    return asks and int(measure.get("max_forks", 0)) > int(measure.get("forks", 0))
+def _lost(timed: _Timed) -> Lost:
+    by_fork = tuple(zip(timed.expected_by_fork, timed.lost_by_fork, strict=False))
+    return Lost(timed.traces_expected, timed.traces_lost, by_fork)
 
 
-def _costs(overhead: _Overhead) -> dict[str, Samples]:
+def _costs(timed: _Timed) -> dict[str, Samples]:
     found: dict[str, Samples] = {}
-    hidden = overhead.verdict == "not judged" and overhead.forks >= MIN_FORKS
+    hidden = timed.verdict == _NOT_JUDGED and timed.forks >= MIN_FORKS
     for name in COSTS:
-        estimate = overhead.estimates.get(name)
+        estimate = timed.estimates.get(name)
         if estimate is None:
             continue
         values = [value for value in estimate.per_fork if value is not None]
         if estimate.value is None or len(values) < len(estimate.per_fork) or not values:
             found[name] = Samples(reason=estimate.reason or "it has no value in every fork")
             continue
+        reason = timed.sentence if hidden and name in LATENCIES else None
+        if timed.traces_lost and reason is None:
+            reason = f"{timed.traces_lost} traces were lost, and dropping traces makes tracing look cheap"
         found[name] = Samples(
             per_fork=tuple(values),
             whole=abs(estimate.value) + (estimate.baseline or 0.0),
-            reason=overhead.sentence if hidden and name in _LATENCIES else None,
+            added=abs(estimate.value),
+            base=estimate.baseline,
+            reason=reason,
         )
     return found
 
@@ -220,8 +294,9 @@ def _completeness(found: _Completeness, sampled: bool) -> Completeness:
 
 
 def _verdicts(judged: _Judged, row: str) -> Verdicts:
-    by_flow: dict[str, Counter[str]] = {}
+    by_flow: dict[str, list[str]] = {}
     for flow, letter in itertools.zip_longest(judged.flows, row, fillvalue=""):
-        if (verdict := judged.letters[letter]) in ("recorded", "elsewhere", "wrong", "missing"):
-            by_flow.setdefault(flow, Counter())[verdict] += 1
-    return Verdicts(by_flow={flow: dict(counts) for flow, counts in by_flow.items()})
+        verdict = judged.letters[letter]
+        applies = verdict in ("recorded", "elsewhere", "wrong", "missing")
+        by_flow.setdefault(flow, []).append(verdict if applies else "")
+    return Verdicts(by_flow={flow: tuple(requests) for flow, requests in by_flow.items()})

@@ -20,6 +20,7 @@ from harness.overhead.ledger import (
     estimates,
     expected_traces,
     load_rate_per_s,
+    lost_by_fork,
     lost_traces,
 )
 from harness.overhead.samples import complete_forks
@@ -90,6 +91,8 @@ def analyse(records: CellRecords, measure: MeasureConfig) -> OverheadResult:
         equivalence_margin_ms=margin_ms,
         traces_expected=expected_traces(forks),
         traces_lost=lost_traces(forks),
+        expected_by_fork=tuple(fork.strategy.run.expected_traces for fork in forks),
+        lost_by_fork=lost_by_fork(forks),
         drain_rate_per_s=drain,
         load_rate_per_s=load,
         flagged_calls=sum(fork.flagged_calls for fork in forks),

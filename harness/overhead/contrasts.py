@@ -1,4 +1,4 @@
-"""Differences between runs: Welch's t on the values of single forks, and Holm's correction for many of them.
+"""Differences of groups of forks: Welch's t on the values of single forks, and Holm's correction for many of them.
 
 A difference is a contrast of independent groups of forks, each with its own spread. Its standard
 error and degrees of freedom are those of Welch, "The generalization of Student's problem when
@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, NamedTuple
 
-from scipy.special import stdtr, stdtrit
+from scipy.special import nctdtrinc, stdtr, stdtrit
 
 from harness.overhead.intervals import FIXED_LEVEL, MIN_FORKS, STOPPED_LEVEL, mean
 
@@ -19,7 +19,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 ALPHA = 1 - FIXED_LEVEL
-"""Probability of at least one false finding in a gate, at most."""
+"""Probability of at least one false finding among comparisons that are made together, at most."""
+
+POWER = 0.8
+"""Of the smallest rise that a gate can see: so often it would be found."""
 
 
 class Difference(NamedTuple):
@@ -48,8 +51,21 @@ class Difference(NamedTuple):
         Where groups were stopped early it is raised as their intervals are widened.
         """
         excess = (abs(self.value) - margin) / self.standard_error
-        p = 2 * float(stdtr(self.freedom, -excess))
-        return min(1.0, p * (ALPHA / (1 - STOPPED_LEVEL) if self.stopped_early else 1.0))
+        return min(1.0, 2 * float(stdtr(self.freedom, -excess)) * self._raised)
+
+    def smallest_found(self, margin: float, tests: int) -> float:
+        """The smallest true rise that is found in ``POWER`` of runs with this spread, by the noncentral t.
+
+        Args:
+            margin: What is tolerated.
+            tests: Comparisons of the gate: Holm's method asks the first finding for ``ALPHA`` / ``tests``.
+        """
+        critical = float(stdtrit(self.freedom, 1 - ALPHA / (2 * tests * self._raised)))
+        return margin + float(nctdtrinc(self.freedom, 1 - POWER, critical)) * self.standard_error
+
+    @property
+    def _raised(self) -> float:
+        return ALPHA / (1 - STOPPED_LEVEL) if self.stopped_early else 1.0
 
 
 def contrast(groups: Sequence[tuple[float, Sequence[float]]], *, stopped_early: bool) -> Difference | str:
@@ -61,7 +77,7 @@ def contrast(groups: Sequence[tuple[float, Sequence[float]]], *, stopped_early: 
     """
     fewest = min(len(values) for _, values in groups)
     if fewest < MIN_FORKS:
-        return f"{fewest} forks support no interval, at least {MIN_FORKS} are needed in both runs"
+        return f"{fewest} forks support no interval, at least {MIN_FORKS} are needed on both sides"
     parts = []
     for coefficient, values in groups:
         centre = mean(values)
@@ -69,7 +85,7 @@ def contrast(groups: Sequence[tuple[float, Sequence[float]]], *, stopped_early: 
         parts.append((coefficient * centre, coefficient**2 * variance / len(values), len(values) - 1))
     squared = math.fsum(part for _, part, _ in parts)
     if squared <= 0:
-        return "all forks of a run gave the same value, so their spread says nothing about its uncertainty"
+        return "all forks of one side gave the same value, so their spread says nothing about its uncertainty"
     freedom = squared**2 / math.fsum(part**2 / degrees for _, part, degrees in parts)
     return Difference(math.fsum(value for value, _, _ in parts), math.sqrt(squared), freedom, stopped_early)
 

@@ -81,7 +81,12 @@ def expected_traces(forks: Sequence[Fork]) -> int:
 
 def lost_traces(forks: Sequence[Fork]) -> int:
     """Traces that were not there after the drain; a surplus in one fork does not make up for another's loss."""
-    return sum(max(0, fork.strategy.run.expected_traces - fork.strategy.run.stored_traces) for fork in forks)
+    return sum(lost_by_fork(forks))
+
+
+def lost_by_fork(forks: Sequence[Fork]) -> tuple[int, ...]:
+    """Traces that were not there after the drain, fork by fork."""
+    return tuple(max(0, fork.strategy.run.expected_traces - fork.strategy.run.stored_traces) for fork in forks)
 
 
 def drain_rate_per_s(forks: Sequence[Fork]) -> float | None:

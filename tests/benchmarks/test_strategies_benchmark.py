@@ -2,8 +2,13 @@
 
 Each drives worker processes of its own, because autologging patches SDK classes for the life of a
 process; see ``workers.py``. Completeness comes from a pass of its own, never from timed calls. The
-stored file is what ``harness gate`` compares. ``BENCH_FORKS`` and ``BENCH_CALLS`` in the environment
-say how many workers and how many calls of each.
+stored file is what ``harness gate`` compares.
+
+A strategy and the ``none`` that its cost is counted from are benchmarks of their own, so they are timed
+minutes apart: what the machine did in between is in their difference. A sweep's cells are better there,
+for each has an untraced arm that takes turns with the traced one.
+
+``BENCH_FORKS`` and ``BENCH_CALLS`` in the environment say how many workers and how many calls of each.
 """
 
 from __future__ import annotations
@@ -80,6 +85,7 @@ def test_strategy(  # noqa: PLR0913, PLR0917  # three parameters and what they n
         )
         workers.end_fork()
         workers.check_exchanges()
+        workers.check_modules()
     completeness = cell["completeness"]
     names = ("recall", "otel_recall", "fidelity", "calls", "traces_expected", "traces_stored", "traces_lost")
     benchmark.extra_info.update({name: completeness[name] for name in names})
@@ -90,6 +96,11 @@ def test_strategy(  # noqa: PLR0913, PLR0917  # three parameters and what they n
         "costs": workers.costs,
         "traces_expected": workers.traces_expected,
         "traces_lost": workers.traces_lost,
+        "expected_by_fork": workers.expected_by_fork,
+        "lost_by_fork": workers.lost_by_fork,
+        "drain_rates_per_s": workers.drain_rates_per_s,
+        "max_load": config.measure.max_load,
+        "mlflow_imported": workers.mlflow_imported,
         "cell": cell,
     }
     assert benchmark.stats is not None

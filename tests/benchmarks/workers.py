@@ -15,7 +15,7 @@ import uuid
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from harness.config import DEFAULT_MODELS, DIALECTS
-from harness.experiment import PLACEHOLDER_KEY
+from harness.experiment import PLACEHOLDER_KEY, hidden_variables
 from harness.experiment.arm import ArmProcess
 from harness.experiment.plan import sample_order
 from harness.gateway.process import Gateway
@@ -74,6 +74,10 @@ class TimedWorkers:
 
     Attributes:
         costs: Costs beyond latency by name, one value for each fork that has ended.
+        drain_rates_per_s: Traces a second that reached the store in the warm-up burst, likewise; empty without a store.
+        expected_by_fork: Traces that each fork should have stored.
+        lost_by_fork: How many of them were not there.
+        mlflow_imported: Whether each worker had MLflow among its modules in the end, as it says itself.
     """
 
     def __init__(self, config: HarnessConfig, timing: Timing, folder: Path, template: Path) -> None:
@@ -87,6 +91,10 @@ class TimedWorkers:
         self._due_ns = 0
         self._first_chunk_ns: list[int] = []
         self.costs: dict[str, list[float]] = {}
+        self.drain_rates_per_s: list[float] = []
+        self.expected_by_fork: list[int] = []
+        self.lost_by_fork: list[int] = []
+        self.mlflow_imported: list[bool] = []
         self.traces_expected = self.traces_lost = self._calls_sent = 0
 
     def __enter__(self) -> Self:
@@ -140,7 +148,10 @@ class TimedWorkers:
             samples=self._samples,
             prime_calls=PRIME_CALLS,
         )
-        return _Fork(self._ending.enter_context(ArmProcess(setup, folder)), store)
+        hidden = hidden_variables(config.endpoint.key_env)
+        # As in a cell's timing pass, whatever a person's shell has set.
+        process = ArmProcess(setup, folder, hidden, environment={"PYTHONHASHSEED": "random"})
+        return _Fork(self._ending.enter_context(process), store)
 
     def next_call(self) -> None:
         """Wait until the next call is due; where a fork has made all its calls, end it and warm the next one up."""
@@ -169,11 +180,15 @@ class TimedWorkers:
         if self._first_chunk_ns:
             self._add_cost("first_chunk_p50_ms", statistics.median(self._first_chunk_ns) / 1e6)
         totals = process.finish()
+        self.mlflow_imported.append(totals["mlflow_imported"])
         self._calls_sent += totals["calls_made"]
+        before = (self.traces_expected, self.traces_lost)
         if store is not None:
             self.traces_expected += totals["expected_traces"]
             self.traces_lost += max(0, totals["expected_traces"] - count_traces(store).whole)
         self._current, self._made, self._first_chunk_ns = None, 0, []
+        self.expected_by_fork.append(self.traces_expected - before[0])
+        self.lost_by_fork.append(self.traces_lost - before[1])
 
     def check_exchanges(self) -> None:
         """See that every call reached the gateway under its id, once the last fork has ended."""
@@ -182,6 +197,11 @@ class TimedWorkers:
         assert None not in ids
         assert len(set(ids)) == self._calls_sent
 
+    def check_modules(self) -> None:
+        """See that MLflow is where it is traced with, and nowhere else."""
+        traces = self._config.tracing.name != "none"
+        assert self.mlflow_imported == [traces] * self.timing.forks
+
     def _warm_up(self, fork: _Fork) -> None:
         block = self._block("warmup", PRIME_CALLS, self.timing.warmup_calls)
         drained = fork.process.ask("drain", timeout_s=self._config.measure.drain_timeout_s)
@@ -189,6 +209,8 @@ class TimedWorkers:
             last_ns = block.start_ns[-1] + block.latency_ns[-1]
             drain_ns = max(0, (drained["last_write_ns"] or 0) - last_ns)
             self._add_cost("drain_ms_per_trace", drain_ns / self.timing.warmup_calls / 1e6)
+            burst_ns = last_ns + drain_ns - block.start_ns[0]
+            self.drain_rates_per_s.append(self.timing.warmup_calls * 1e9 / burst_ns)
         self._due_ns = time.perf_counter_ns()
 
     def _block(self, kind: str, first_repetition: int, calls: int) -> Block:

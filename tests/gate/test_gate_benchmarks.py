@@ -57,12 +57,13 @@ def of(document: Document, strategy: str) -> Document:
 
 
 def many_forks(document: Document) -> Document:
-    """The same with four forks of eight calls each, all near what was measured."""
+    """The same with four forks of eight calls each, all near what was measured, and a store that keeps up."""
     made = copy.deepcopy(document)
     for one in made["benchmarks"]:
         base = min(one["stats"]["data"])
         one["stats"]["data"] = [base * (1 + fork / 100 + call / 1000) for fork in range(4) for call in range(8)]
         one["extra_info"]["harness"]["forks"] = 4
+        one["extra_info"]["harness"]["drain_rates_per_s"] = [100.0] * 4
     return made
 
 
@@ -93,12 +94,18 @@ def test_completeness_and_versions_stand_beside_the_times(stored: Document) -> N
 
 @pytest.mark.timeout(1200)
 def test_autolog_does_not_leak_into_none(stored: Document) -> None:
-    """The workers of none stored nothing, and those of autolog every call that they made."""
+    """The workers of none never had MLflow among their modules; those of autolog stored every call that they made."""
     none, autolog = (of(stored, name)["extra_info"]["harness"] for name in ("none", "autolog"))
     assert (none["traces_expected"], none["traces_lost"]) == (0, 0)
+    assert none["mlflow_imported"] == [False] * FORKS
+    assert autolog["mlflow_imported"] == [True] * FORKS
     made = 3 + autolog["timing"]["warmup_calls"] + CALLS
     assert (autolog["traces_expected"], autolog["traces_lost"]) == (FORKS * made, 0)
     assert len(autolog["costs"]["cpu_ms_per_call"]) == FORKS
+    assert autolog["expected_by_fork"] == [made] * FORKS
+    assert autolog["lost_by_fork"] == [0] * FORKS
+    assert len(autolog["drain_rates_per_s"]) == FORKS
+    assert none["drain_rates_per_s"] == []
 
 
 @pytest.mark.timeout(1200)

@@ -29,7 +29,7 @@ def everywhere(**changes: Any) -> dict[int, dict[str, Any]]:
         ),
         ({"machine": machine(cpu_count=4)}, "CPU count is 2 in the baseline and 4 in the current run"),
         ({"machine": machine(memory_bytes=16 * 2**30)}, "memory is 8 GiB in the baseline and 16 GiB"),
-        ({"machine": machine(python="3.12.1")}, "minor version of Python is 3.11 in the baseline and 3.12"),
+        ({"versions": {"python": "3.12.1"}}, "minor version of Python is 3.11 in the baseline and 3.12"),
         ({"machine": machine(idle_polling=True)}, "sleep of idle cores is allowed in the baseline and kept off"),
         ({"machine": machine(arm_cpus=())}, "cores of the arms is 1 in the baseline and 0"),
         (
@@ -67,6 +67,45 @@ def test_another_machine_does_not_matter_to_completeness() -> None:
     assert gate(document(), other, "completeness").refusals == ()
     prompts = document(records=everywhere(prompt_set_digest="9c" * 32))
     assert gate(document(), prompts, "completeness").refusals != ()
+
+
+def test_the_python_of_the_workers_counts() -> None:
+    """Where a runtime brings its own, the harness's says nothing."""
+    other = document(records=everywhere(machine=machine(python="3.12.1")))
+    assert gate(document(), other).refusals == ()
+
+
+def test_another_environment_is_told_where_only_completeness_is_compared() -> None:
+    """MLflow's switches may change what a trace holds: they forbid nothing there, and are no secret."""
+    other = document(records=everywhere(config={"environment": {"MLFLOW_X": "1"}}))
+    result = gate(document(), other, "completeness")
+    assert result.refusals == ()
+    assert "environment.MLFLOW_X: not set in the baseline, 1 now." in result.changes
+
+
+def test_a_baseline_that_ran_nothing_is_refused() -> None:
+    """It would pass whatever the current run did."""
+    nothing = document(tuple(spec._replace(failed=True) for spec in SPECS))
+    assert "stored has no cost or completeness that new could be held against" in gate(nothing, document()).summary()
+    only_none = document(SPECS[:1])
+    assert "stored has no cost that new" in gate(only_none, only_none, "cost").summary()
+    assert gate(only_none, only_none).refusals == ()
+
+
+@pytest.mark.parametrize(
+    ("place", "value"), [(("endpoint",), None), (("measure", "precision_ms"), None), (("measure",), 3)]
+)
+def test_a_damaged_configuration_is_refused(place: tuple[str, ...], value: object) -> None:
+    """In one sentence that says where, and without a traceback."""
+    damaged = document()
+    *above, last = place
+    part = damaged["cells"][AUTOLOG]["config"]
+    for key in above:
+        part = part[key]
+    part[last] = value
+    with pytest.raises(InputError) as refused:
+        read_document("x.json", json.dumps(damaged))
+    assert f"x.json is damaged: cells.{AUTOLOG}.config.{'.'.join(place)}: " in str(refused.value)
 
 
 def test_a_difference_of_some_cells_says_of_how_many() -> None:
@@ -133,6 +172,7 @@ def test_a_letter_that_nobody_knows_is_refused() -> None:
         ({"absolute_ms": -1.0}, "--margin-ms"),
         ({"relative": float("nan")}, "--margin-relative"),
         ({"recall": 2.0}, "--recall-margin"),
+        ({"loss": -0.1}, "--loss-margin"),
     ],
 )
 def test_what_is_no_margin_is_refused(margins: dict[str, float], flag: str) -> None:

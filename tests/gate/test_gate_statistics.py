@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import random
 
+import numpy as np
 import pytest
 from scipy import stats
 
-from harness.gate.costs import CostPair, judge_costs
+from harness.gate.costs import CostPair
+from harness.gate.family import judge
 from harness.gate.runs import Samples
-from harness.overhead.contrasts import Difference, contrast, holm
+from harness.gate.shares import fisher_p, share_difference
+from harness.overhead.contrasts import ALPHA, Difference, contrast, holm
 
 GATES = 400
 COSTS_A_GATE = 12
@@ -85,7 +88,7 @@ def test_a_gate_over_equal_runs_seldom_finds_anything() -> None:
             difference = contrast([(1.0, after.per_fork), (-1.0, before.per_fork)], stopped_early=False)
             assert isinstance(difference, Difference)
             pairs.append(CostPair(str(number), "p50_ms", before, after, 0.0, difference, difference.p_beyond(0.0)))
-        alarms += any(one.outcome in ("worse", "better") for one in judge_costs(pairs))
+        alarms += any(one.outcome in ("worse", "better") for one in judge(pairs))
     assert stats.binomtest(alarms, GATES).proportion_ci(0.99).low <= 0.05
     assert alarms > 0, "the correction is so strict that it can find nothing"
 
@@ -97,7 +100,47 @@ def test_without_the_correction_chance_would_find_something() -> None:
     difference = contrast([(1.0, after.per_fork), (-1.0, before.per_fork)], stopped_early=False)
     assert isinstance(difference, Difference)
     pair = CostPair("cell", "p50_ms", before, after, 0.0, difference, difference.p_beyond(0.0))
-    assert judge_costs([pair])[0].outcome == "worse"
-    (first, *_) = judge_costs([pair, *(pair._replace(cell=str(number), p_value=0.9) for number in range(30))])
+    assert judge([pair])[0].outcome == "worse"
+    (first, *_) = judge([pair, *(pair._replace(cell=str(number), p_value=0.9) for number in range(30))])
     assert first.outcome == "inconclusive"
     assert "among so many comparisons" in first.sentence
+
+
+@pytest.mark.parametrize("counts", [(1, 480, 479, 480), (0, 480, 1, 480), (3, 23, 9, 23), (0, 5, 0, 7), (7, 7, 9, 9)])
+def test_fishers_p_is_scipys(counts: tuple[int, int, int, int]) -> None:
+    """One-sided, for the share of the second group being the larger one."""
+    few, of_few, many, of_many = counts
+    known = stats.fisher_exact(np.array([[many, of_many - many], [few, of_few - few]]), alternative="greater")
+    assert fisher_p(*counts) == pytest.approx(known.pvalue)
+
+
+@pytest.mark.parametrize(
+    ("after", "before", "low", "high"),
+    [((56, 70), (48, 80), 0.0524, 0.3339), ((9, 10), (3, 10), 0.1705, 0.8090), ((10, 10), (0, 10), 0.6075, 1.0)],
+)
+def test_the_interval_of_shares_is_newcombes(
+    after: tuple[int, int], before: tuple[int, int], low: float, high: float
+) -> None:
+    """Examples a, b and h of the paper's table II, method 10."""
+    assert share_difference(before, after, level=0.95) == pytest.approx((low, high), abs=1e-4)
+
+
+@pytest.mark.parametrize(("forks", "tests", "stopped_early"), [(4, 18, False), (12, 24, False), (12, 1, True)])
+def test_a_rise_that_a_gate_can_see_is_found_in_four_of_five(forks: int, tests: int, *, stopped_early: bool) -> None:
+    """At that very rise, and with the first finding held to its share of 5%: simulated."""
+    dice = random.Random(7)
+    margin, runs, found, said = 0.5, 2000, 0, []
+    for _ in range(runs):
+        before = [dice.gauss(4, 0.3) for _ in range(forks)]
+        equal = [dice.gauss(4, 0.3) for _ in range(forks)]
+        difference = contrast([(1.0, equal), (-1.0, before)], stopped_early=stopped_early)
+        assert isinstance(difference, Difference)
+        said.append(difference.smallest_found(margin, tests))
+    rise = sum(said) / runs
+    for _ in range(runs):
+        before = [dice.gauss(4, 0.3) for _ in range(forks)]
+        after = [dice.gauss(4 + rise, 0.3) for _ in range(forks)]
+        difference = contrast([(1.0, after), (-1.0, before)], stopped_early=stopped_early)
+        assert isinstance(difference, Difference)
+        found += tests * difference.p_beyond(margin) <= ALPHA
+    assert found / runs == pytest.approx(0.8, abs=0.06)

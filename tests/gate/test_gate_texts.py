@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
@@ -12,7 +13,9 @@ import yaml  # type: ignore[import-untyped]
 
 from harness.cli import main
 from harness.gate import Comparison, GateResult, Margins, gate_markdown, junit_xml
+from harness.gate.keeping import baseline_name
 from tests.gate.conftest import AUTOLOG, document, gate
+from tests.report.conftest import machine
 
 if TYPE_CHECKING:
     from tests.gate.conftest import Document
@@ -152,6 +155,7 @@ def test_a_run_is_not_compared_with_itself(tmp_path: Path, capsys: pytest.Captur
     [
         (("--baseline", "nowhere/cells.json"), "--baseline 'nowhere/cells.json': there is no such file or folder"),
         (("--baseline", "."), "--baseline '.' is a folder without cells.json"),
+        (("--baseline", "x" * 300), "cannot be read: File name too long"),
         (("--baseline", "x.json", "--margin-ms", "-1"), "--margin-ms is -1"),
         (("--baseline", "x.json", "--recall-margin", "2"), "--recall-margin is 2, it must be a share from 0 to 1"),
     ],
@@ -193,3 +197,63 @@ def test_the_workflow_is_pinned_and_may_only_read() -> None:
         commit = action.partition("@")[2]
         assert len(commit) == 40
         assert set(commit) <= set("0123456789abcdef")
+
+
+def test_the_baseline_goes_by_the_class_of_machine(capsys: pytest.CaptureFixture[str]) -> None:
+    """The name is one that an artifact may have, the same each time, and another where costs are not compared."""
+    said = set()
+    for _ in range(2):
+        with pytest.raises(SystemExit) as stop:
+            main(["gate", "--baseline-name"])
+        assert stop.value.code == 0
+        said.add(capsys.readouterr().out.strip())
+    (name,) = said
+    assert re.fullmatch(r"baseline-cells\d+-facts\d+-python3\.\d+-[a-z0-9.-]+", name)
+    usual = baseline_name(machine())
+    assert usual == baseline_name(machine(hostname="other", kernel="Linux 6.2", python="3.11.10", load_1min=9.0))
+    for changes in ({"cpu_model": "Xeon"}, {"cpu_count": 4}, {"idle_polling": True}, {"python": "3.12.1"}):
+        assert baseline_name(machine(**changes)) != usual
+
+
+def test_a_baseline_can_be_checked_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Whether it can be read, before a sweep is run for it."""
+    (tmp_path / "good.json").write_text(json.dumps(document()), encoding="utf-8")
+    (tmp_path / "old.json").write_text(json.dumps(document() | {"schema_version": 1}), encoding="utf-8")
+    assert main(["gate", "--check", "--baseline", str(tmp_path / "good.json")]) == 0
+    assert "it is cells.json of a sweep, sweep 7f3a" in capsys.readouterr().out
+    assert main(["gate", "--check", "--baseline", str(tmp_path / "old.json")]) == 2
+    assert "has schema version 1" in capsys.readouterr().err
+
+
+def test_costs_that_passed_are_shown_with_what_could_have_been_seen(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On the screen and in the table, with the margin."""
+    (tmp_path / "stored.json").write_text(json.dumps(document()), encoding="utf-8")
+    (tmp_path / "new.json").write_text(json.dumps(document() | {"sweep_id": "8b4c"}), encoding="utf-8")
+    markdown = tmp_path / "gate.md"
+    given = ("--baseline", str(tmp_path / "stored.json"), "--current", str(tmp_path / "new.json"))
+    assert main(["gate", *given, "--markdown", str(markdown)]) == 0
+    said = capsys.readouterr().out
+    (line,) = [one for one in said.splitlines() if one.startswith("not worse: openai / autolog (chat): added p50")]
+    assert "below the margin of " in line
+    assert "this gate could have seen a rise of at least " in line
+    table = markdown.read_text(encoding="utf-8")
+    assert "smallest rise that it could see" in table
+    (row,) = [one for one in table.splitlines() if one.startswith("| openai / autolog (chat) | added p50 |")]
+    assert row.count(" ms") == 6
+
+
+def test_the_baseline_is_kept_by_name_and_from_the_default_branch_alone() -> None:
+    """What a pull request ran never becomes one, and what a fork named alike is never taken for one."""
+    steps = {
+        step.get("name"): step for step in yaml.safe_load(WORKFLOW.read_text(encoding="utf-8"))["jobs"]["gate"]["steps"]
+    }
+    kept = steps["Keep the baseline"]
+    assert kept["with"]["name"] == "${{ steps.baseline.outputs.name }}"
+    assert kept["with"]["path"] == "bench/next/"
+    assert "pull_request" not in kept["if"]
+    assert "schedule" in kept["if"]
+    download = steps["Download the baseline"]["run"]
+    assert "gate --baseline-name" in download
+    assert ".workflow_run.head_repository_id == .workflow_run.repository_id" in download
