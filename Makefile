@@ -54,10 +54,10 @@ upgrades: $(STAMP)  ## run one strategy in other versions and publish in reports
 calibrate: $(STAMP)  ## plant defects in good traces and publish in reports/ which were found, some minutes
 	$(BIN)/harness calibrate completeness --output reports/calibration
 
-calibrate-overhead: $(STAMP)  ## plant delays and losses and publish in reports/ what was found, about half an hour
+calibrate-overhead: $(STAMP)  ## plant delays and losses and publish in reports/ what was found, some 45 minutes, quiet
 	$(BIN)/harness calibrate overhead --output reports/calibration
 
-noise: $(STAMP)  ## find what lowers the noise between forks and publish it in reports/, a quarter of an hour, quiet
+noise: $(STAMP)  ## find what lowers the noise between forks and publish it in reports/, an hour, quiet
 	$(BIN)/harness calibrate noise --output reports/noise
 
 calibration: $(STAMP)  ## the long self-proofs, about a quarter of an hour

@@ -1,19 +1,26 @@
-"""Whether the overhead verdicts keep what they promise: counts with their exact intervals, and the bar."""
+"""Whether the overhead verdicts keep what they promise: counts with their exact intervals, and the bar.
+
+A rate misses the bar where its whole exact 95% interval lies on the wrong side of the limit. So a harness that
+is exactly as good as its limits misses each of them in at most 2.5% of calibrations, and few cells would show
+nothing at all: under ``LEAST_AA`` and ``LEAST_OF_A_DELAY`` cells the bar is not met.
+"""
 
 from __future__ import annotations
 
 from statistics import fmean, median
 from typing import TYPE_CHECKING, NamedTuple
 
-from scipy.stats import binomtest
-
 from harness.calibration.beside import opinions
+from harness.calibration.equivalence import equivalence
+from harness.calibration.rates import Rate, rate
 from harness.calibration.share import LIMIT_US
 from harness.calibration.trial import of_delay
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
+    from harness.calibration.equivalence import Equivalence
+    from harness.calibration.meanwhile import Meanwhile
     from harness.calibration.share import Share
     from harness.calibration.trial import Found, Lost
 
@@ -21,33 +28,9 @@ FALSE_ALARMS = 0.05
 """More of the A/A cells must not be called different."""
 COVERAGE = 0.95
 """Fewer of the planted cells' intervals must not contain the truth."""
-
-
-class Rate(NamedTuple):
-    """So many of so many, with the exact 95% interval of the share.
-
-    The interval is that of Clopper and Pearson, "The use of confidence or fiducial limits illustrated in
-    the case of the binomial", Biometrika 26 (1934).
-    """
-
-    happened: int
-    of: int
-    low: float
-    high: float
-
-    def __str__(self) -> str:
-        if not self.of:
-            return "-"
-        return f"{self.happened} / {self.of} = {self.happened / self.of:.1%} [{self.low:.1%}, {self.high:.1%}]"
-
-
-def rate(events: Iterable[bool]) -> Rate:
-    """Count events; of none at all nothing is known, so the interval is everything."""
-    seen = list(events)
-    if not seen:
-        return Rate(0, 0, 0.0, 1.0)
-    interval = binomtest(sum(seen), len(seen)).proportion_ci(0.95, method="exact")
-    return Rate(sum(seen), len(seen), float(interval.low), float(interval.high))
+LEAST_AA = 100
+LEAST_OF_A_DELAY = 30
+"""Fewer cells, A/A and of each delay, are too few to judge."""
 
 
 class Row(NamedTuple):
@@ -117,57 +100,116 @@ class Proof(NamedTuple):
         lost: The cells that lost traces.
         rows: A/A first, then each delay.
         coverage: Over all planted cells.
+        equivalences: A/A first, then each delay.
         opinions: The harness first, then what else judged the same samples.
         share: The harness's own share of a call, if it was measured.
+        meanwhile: When the timed cells ran, and what the machine did besides.
+        unfinished: Cells that were begun and did not finish (they failed or were broken off), so that they were
+            run again; ``None`` if that was not kept.
     """
 
     found: tuple[Found, ...]
     lost: tuple[Lost, ...]
     rows: tuple[Row, ...]
     coverage: Rate
+    equivalences: tuple[Equivalence, ...]
     opinions: tuple[Opinion, ...]
     share: Share | None
+    meanwhile: Meanwhile | None = None
+    unfinished: int | None = None
 
     @property
     def baseline_ms(self) -> float | None:
         """The median over cells of the baseline's p50."""
         return median(one.baseline_ms for one in self.found) if self.found else None
 
+    @property
+    def delays(self) -> tuple[Row, ...]:
+        """The rows of the planted delays."""
+        return tuple(row for row in self.rows if row.planted)
+
     def false_alarms(self) -> Rate:
         """A/A cells that are called different."""
         return rate(one.differs for one in of_delay(self.found, ""))
 
-    def misses(self) -> list[str]:
-        """What misses the bar, one sentence each; nothing was shown where nothing was run."""
+    def withdrawn(self) -> Rate:
+        """Planted cells whose interval excludes zero and whose verdict was withdrawn because the cost changed."""
+        return rate(
+            one.verdict == "inconclusive" and not one.low_ms <= 0 <= one.high_ms
+            for one in self.found
+            if one.trial.planted
+        )
+
+    def summary(self) -> str:
+        """The result in a few sentences."""
         alarms = self.false_alarms()
-        said = []
+        exact = sum(one.exact for one in self.lost)
+        share = "" if self.share is None else f" The harness's own share of a call is {_share_said(self.share)}."
+        return (
+            f"False alarms: {alarms}, {_alarms_said(alarms)}. "
+            f"Coverage over all delays: {self.coverage}, {self._coverage_said()}. "
+            f"Planted losses were found exactly in {exact} of {len(self.lost)} cells.{share}"
+        )
+
+    def _coverage_said(self) -> str:
+        if any(one.high < COVERAGE for one in (self.coverage, *(row.covers for row in self.delays))):
+            return f"shown to lie below {COVERAGE:.0%}"
+        if not self.delays or any(row.cells < LEAST_OF_A_DELAY for row in self.delays):
+            return "too few cells to judge"
+        return f"not shown to lie below {COVERAGE:.0%}"
+
+    def misses(self) -> list[str]:
+        """What misses the bar, one sentence each; nothing was shown where nothing or too little was run."""
+        return [*self._too_few(), *self._rate_misses(), *self._loss_misses(), *self._share_misses()]
+
+    def _too_few(self) -> Iterator[str]:
+        alarms = self.false_alarms()
         if not alarms.of:
-            said.append("no A/A cell was run, so nothing is known of false alarms")
+            yield "no A/A cell was run, so nothing is known of false alarms"
+        elif alarms.of < LEAST_AA:
+            yield f"A/A: too few to judge, {alarms.of} of at least {LEAST_AA} cells"
+        if not self.delays:
+            yield "no delay was planted, so nothing is known of the coverage"
+        for row in self.delays:
+            if row.cells < LEAST_OF_A_DELAY:
+                yield f"{row.planted}: too few to judge, {row.cells} of at least {LEAST_OF_A_DELAY} cells"
+
+    def _rate_misses(self) -> Iterator[str]:
+        alarms = self.false_alarms()
         if alarms.low > FALSE_ALARMS:
-            said.append(f"false alarms: {alarms}, which lies above {FALSE_ALARMS:.0%}")
-        if not self.coverage.of:
-            said.append("no delay was planted, so nothing is known of the coverage")
+            yield f"false alarms: {alarms}, which lies above {FALSE_ALARMS:.0%}"
         if self.coverage.high < COVERAGE:
-            said.append(f"coverage: {self.coverage}, which lies below {COVERAGE:.0%}")
+            yield f"coverage: {self.coverage}, which lies below {COVERAGE:.0%}"
+        # Of one delay alone it is the same number.
+        for row in self.delays if len(self.delays) > 1 else ():
+            if row.covers.high < COVERAGE:
+                yield f"coverage at {row.planted}: {row.covers}, which lies below {COVERAGE:.0%}"
+
+    def _loss_misses(self) -> Iterator[str]:
         if not self.lost:
-            said.append("no loss was planted, so nothing is known of lost traces")
-        said += [
-            f"{one.trial.name}: {one.found[0]} and {one.found[1]} traces were called lost in the two passes, "
-            f"and {one.planted[0]} and {one.planted[1]} were planted"
-            for one in self.lost
-            if not one.exact
-        ]
-        return [*said, *self._share_misses()]
+            yield "no loss was planted, so nothing is known of lost traces"
+        for one in self.lost:
+            if not one.exact:
+                yield (
+                    f"{one.trial.name}: {one.found[0]} and {one.found[1]} traces were called lost in the two passes, "
+                    f"and {one.planted[0]} and {one.planted[1]} were planted"
+                )
 
-    def _share_misses(self) -> list[str]:
+    def _share_misses(self) -> Iterator[str]:
         if self.share is None or self.share.high_us is None:
-            return ["the harness's own share of a call has no interval, at least 4 forks are needed"]
-        if self.share.high_us <= LIMIT_US:
-            return []
-        return [f"the harness's own share of a call is {share_text(self.share)}, not at most {LIMIT_US:g} us"]
+            yield "the harness's own share of a call has no interval, at least 4 forks are needed"
+        elif self.share.high_us > LIMIT_US:
+            yield f"the harness's own share of a call is {_share_said(self.share)}"
 
 
-def prove(found: Sequence[Found], lost: Sequence[Lost], share: Share | None) -> Proof:
+def prove(
+    found: Sequence[Found],
+    lost: Sequence[Lost],
+    share: Share | None,
+    *,
+    meanwhile: Meanwhile | None = None,
+    unfinished: int | None = None,
+) -> Proof:
     """Put together what the cells show, and ask the other tools about the same samples."""
     planted = sorted({one.trial.planted for one in found}, key=lambda text: int(text.removesuffix("us") or 0))
     return Proof(
@@ -175,8 +217,11 @@ def prove(found: Sequence[Found], lost: Sequence[Lost], share: Share | None) -> 
         lost=tuple(lost),
         rows=tuple(row(one, list(of_delay(found, one))) for one in planted),
         coverage=rate(one.covers for one in found if one.trial.kind == "delay"),
+        equivalences=tuple(equivalence(one, list(of_delay(found, one))) for one in planted),
         opinions=tuple(_opinions(found, [one for one in planted if one])),
         share=share,
+        meanwhile=meanwhile,
+        unfinished=unfinished,
     )
 
 
@@ -184,6 +229,17 @@ def share_text(share: Share) -> str:
     """The own share with its interval."""
     bounds = "" if share.low_us is None or share.high_us is None else f" [{share.low_us:.1f}, {share.high_us:.1f}]"
     return f"{share.value_us:.1f} us{bounds}"
+
+
+def _share_said(share: Share) -> str:
+    shown = share.high_us is not None and share.high_us <= LIMIT_US
+    return f"{share_text(share)}, {'' if shown else 'not '}shown to be at most {LIMIT_US:g} us"
+
+
+def _alarms_said(alarms: Rate) -> str:
+    if alarms.low > FALSE_ALARMS:
+        return f"shown to exceed {FALSE_ALARMS:.0%}"
+    return "too few cells to judge" if alarms.of < LEAST_AA else f"not shown to exceed {FALSE_ALARMS:.0%}"
 
 
 def _opinions(found: Sequence[Found], delays: Sequence[str]) -> Iterable[Opinion]:

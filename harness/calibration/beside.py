@@ -3,6 +3,10 @@
 Both are asked themselves: pyperf by its ``compare_to`` over two of its files, with a run for each fork;
 pytest-benchmark by the checks of its ``--benchmark-compare-fail`` over its own statistics. Its
 comparison table shows ratios and passes no verdict.
+
+A value of pyperf is the mean over a loop, and few of them make a run: that is a block and its mean. To give it
+each call as a value is not how it is used, and stands in a row of its own for what it shows: the more values
+are taken for independent that share a process, the more often equal arms are called different.
 """
 
 from __future__ import annotations
@@ -13,7 +17,7 @@ import tempfile
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from harness.errors import CellError
 from harness.processes import child_environment, python_module
@@ -23,8 +27,12 @@ if TYPE_CHECKING:
 
     from harness.calibration.trial import Found
     from harness.records import Arm
+    from harness.results import Latencies
 
 Said = Literal["slower", "faster", "no difference"]
+PyperfValue = Literal["each block's mean", "each single call"]
+PYPERF_VALUES: tuple[PyperfValue, ...] = get_args(PyperfValue)
+"""What pyperf is given as a value, the usual first."""
 RULES = ("min:5%", "median:5%", "mean:5%")
 """The rules of pytest-benchmark that are tried."""
 MS_PER_S = 1e3
@@ -35,15 +43,20 @@ def opinions() -> dict[str, Callable[[Sequence[Found]], list[Said]]]:
     """The ways of judging that are installed: what each says of some cells, in their order."""
     found: dict[str, Callable[[Sequence[Found]], list[Said]]] = {}
     if find_spec("pyperf"):
-        found["pyperf compare_to"] = pyperf_says
+        for values in PYPERF_VALUES:
+            found[f"pyperf compare_to, {values} a value"] = lambda cells, values=values: pyperf_says(cells, values)  # type: ignore[misc]
     if find_spec("pytest_benchmark"):
         for rule in RULES:
             found[f"pytest-benchmark {rule}"] = lambda cells, rule=rule: pytest_benchmark_says(cells, rule)  # type: ignore[misc]
     return found
 
 
-def pyperf_says(cells: Sequence[Found]) -> list[Said]:
+def pyperf_says(cells: Sequence[Found], values: PyperfValue = PYPERF_VALUES[0]) -> list[Said]:
     """The verdict of ``python -m pyperf compare_to`` on each cell.
+
+    Args:
+        cells: The cells.
+        values: What a value is: one of ``PYPERF_VALUES``.
 
     Raises:
         CellError: If pyperf failed.
@@ -54,7 +67,7 @@ def pyperf_says(cells: Sequence[Found]) -> list[Said]:
         files = []
         for arm in ("baseline", "strategy"):
             path = Path(folder) / f"{arm}.json"
-            _pyperf_suite(cells, arm).dump(str(path))
+            _pyperf_suite(cells, arm, values).dump(str(path))
             files.append(str(path))
         done = subprocess.run(
             python_module("pyperf", "compare_to", *files),
@@ -70,7 +83,7 @@ def pyperf_says(cells: Sequence[Found]) -> list[Said]:
     return [said.get(cell.trial.name, "no difference") for cell in cells]  # type: ignore[misc]
 
 
-def _pyperf_suite(cells: Sequence[Found], arm: Arm) -> Any:
+def _pyperf_suite(cells: Sequence[Found], arm: Arm, values: PyperfValue) -> Any:
     # Not needed to run the harness, so it may be absent.
     pyperf: Any = import_module("pyperf")
 
@@ -78,9 +91,12 @@ def _pyperf_suite(cells: Sequence[Found], arm: Arm) -> Any:
         values_s = [value / MS_PER_S for value in latency_ms]
         return pyperf.Run(values_s, metadata={"name": name, "unit": "second"}, collect_metadata=False)
 
+    def taken(cell: Found) -> Sequence[Latencies]:
+        return cell.samples if values == "each single call" else cell.block_means
+
     return pyperf.BenchmarkSuite(
         [
-            pyperf.Benchmark([run(cell.trial.name, one.latency_ms) for one in cell.samples if one.arm == arm])
+            pyperf.Benchmark([run(cell.trial.name, one.latency_ms) for one in taken(cell) if one.arm == arm])
             for cell in cells
         ]
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from harness.calibration.bar import prove
+from harness.calibration.meanwhile import meanwhile, together
 from harness.calibration.share import fork_name, measure_share, share_of
 from harness.calibration.trial import found_in, lost_in, trials
 from harness.errors import CellError
@@ -55,6 +56,7 @@ def run_missing(asked: Asked, configs: Configs, state: State, store: Store, prog
             continue
         progress.cell(trial.name)
         config = configs.of(trial, asked.seed)
+        state.begin(trial.name)
         records = record_cell(config, store, progress, completeness=trial.kind == "loss")
         said = _check(trial, records)
         state.keep_cell(trial.name, records if trial.kind == "loss" else records._replace(exchanges=()))
@@ -74,10 +76,20 @@ def proof(asked: Asked, state: State) -> Proof:
     """
     done: Sequence[Trial] = [trial for trial in asked.trials if state.has(trial.name)]
     shares = [state.value(name) for fork in range(asked.share_forks) if state.has(name := fork_name(fork))]
+    found, lost, besides = [], [], []
+    for trial in done:
+        records = state.cell(trial.name)
+        if trial.kind == "loss":
+            lost.append(lost_in(trial, records))
+        else:
+            found.append(found_in(trial, records))
+            besides.append(meanwhile(records))
     return prove(
-        [found_in(trial, state.cell(trial.name)) for trial in done if trial.kind != "loss"],
-        [lost_in(trial, state.cell(trial.name)) for trial in done if trial.kind == "loss"],
+        found,
+        lost,
         share_of(shares),
+        meanwhile=together(besides),
+        unfinished=state.unfinished([trial.name for trial in done]),
     )
 
 

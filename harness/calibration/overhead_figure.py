@@ -48,7 +48,7 @@ def _panel(axes: Axes, planted: str, found: Sequence[Found]) -> None:
     axes.axhline(0, color=MUTED, linewidth=0.8, linestyle=":")
     covered = sum(one.covers for one in found)
     axes.set_title(f"{planted or 'nothing (A/A)'}: {covered} of {len(found)} contain the truth", fontsize=9)
-    axes.set_xlabel("cells by estimate (line: what was realised)")
+    axes.set_xlabel("cells by estimate; line: realised")
     axes.set_ylabel("added p50, us")
     axes.set_xticks([])
     for side in ("top", "right"):

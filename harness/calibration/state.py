@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
+from collections import Counter
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +14,7 @@ from harness.machine import package_versions
 from harness.records import read_cell, write_cell
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
     from pathlib import Path
 
     from harness.records import CellRecords, Machine
@@ -21,6 +23,7 @@ SCHEMA_VERSION = 1
 TOOLS = ("pyperf", "pytest-benchmark")
 """What the same samples are shown to beside the harness; they need not be installed."""
 _FILE = "state.json"
+_BEGUN = "begun.jsonl"
 _CHANGES = ("load_1min",)
 """What is another each time on the same machine."""
 
@@ -83,6 +86,26 @@ class State:
     def has(self, name: str) -> bool:
         """Whether a part is finished."""
         return self._place(name).exists()
+
+    def begin(self, name: str) -> None:
+        """Note that a part is begun, so that one that does not finish is counted."""
+        with self._place(_BEGUN).open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"name": name, "begun_unix_ns": time.time_ns()}) + "\n")
+
+    def unfinished(self, finished: Collection[str]) -> int | None:
+        """How often a part was begun and did not finish; ``None`` if that was not noted of all parts.
+
+        Args:
+            finished: Names of parts that did, each of which has to have been noted.
+        """
+        try:
+            lines = self._place(_BEGUN).read_text(encoding="utf-8").splitlines()
+        except FileNotFoundError:
+            return None
+        begun = Counter(json.loads(line)["name"] for line in lines)
+        if not begun.keys() >= set(finished):
+            return None
+        return sum(count - self.has(name) for name, count in begun.items())
 
     def keep_cell(self, name: str, records: CellRecords) -> None:
         """Keep a cell's records."""

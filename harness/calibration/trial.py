@@ -11,13 +11,13 @@ from harness.config import measure_of
 from harness.errors import CellError
 from harness.experiment.analysis import analyse_cell
 from harness.overhead import analyse, latencies
+from harness.results import Latencies
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from harness.config import HarnessConfig
-    from harness.records import CellRecords
-    from harness.results import Latencies
+    from harness.records import Arm, CellRecords
 
 NS_PER_MS = 1e6
 LOSSES = ("1of12", "3of12", "7of12", "log_trace-1in3", "log_spans-1in3")
@@ -96,6 +96,7 @@ class Found(NamedTuple):
         baseline_ms: The baseline's p50.
         verdict: The harness's own.
         samples: The analysed latencies of each fork and arm, for other tools.
+        block_means: The same as one value a block, the mean of its analysed calls.
     """
 
     trial: Trial
@@ -106,6 +107,7 @@ class Found(NamedTuple):
     baseline_ms: float
     verdict: str
     samples: tuple[Latencies, ...]
+    block_means: tuple[Latencies, ...]
 
     @property
     def error_ms(self) -> float:
@@ -167,6 +169,7 @@ def found_in(trial: Trial, records: CellRecords) -> Found:
         baseline_ms=p50.baseline,
         verdict=result.verdict,
         samples=latencies(records),
+        block_means=block_means(records),
     )
 
 
@@ -186,6 +189,15 @@ def truth_ms(records: CellRecords) -> float:
     if not by_fork:
         raise CellError("no delay was planted")
     return fmean(median(values) for values in by_fork.values()) / NS_PER_MS
+
+
+def block_means(records: CellRecords) -> tuple[Latencies, ...]:
+    """The mean over the analysed calls of each measured block, in the blocks' order, by fork and arm."""
+    means: dict[tuple[int, Arm], list[float]] = {}
+    for block in sorted(records.blocks, key=lambda one: (one.fork, one.arm, one.first_repetition)):
+        if block.kind == "measured":
+            means.setdefault((block.fork, block.arm), []).append(fmean(block.latency_ns[1:]) / NS_PER_MS)
+    return tuple(Latencies(fork=fork, arm=arm, latency_ms=tuple(values)) for (fork, arm), values in means.items())
 
 
 def lost_in(trial: Trial, records: CellRecords) -> Lost:

@@ -12,6 +12,7 @@ from rich.text import Text
 from harness.calibration.completeness import REFERENCE, calibrate, seeds_from
 from harness.calibration.page import console_table, markdown, summary
 from harness.calibration.samples import write_samples
+from harness.calibration.wording import shown_path
 from harness.cli import calibrate_overhead
 from harness.cli.compose import compose_cells
 from harness.cli.console import OUT, make_progress
@@ -117,4 +118,4 @@ def _command(arguments: argparse.Namespace) -> str:
     parts = ["harness", "calibrate", "completeness", "--seeds", str(arguments.seeds)]
     parts += ["--first-seed", str(arguments.first_seed)] if arguments.first_seed != FIRST_SEED else []
     parts += ["--samples", arguments.samples] if arguments.samples != "default" else []
-    return shlex.join([*parts, "--output", str(arguments.output)])
+    return shlex.join([*parts, "--output", shown_path(arguments.output)])

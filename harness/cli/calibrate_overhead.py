@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any
 from rich.text import Text
 
 from harness import __version__
+from harness.calibration.bar import LEAST_AA, LEAST_OF_A_DELAY
 from harness.calibration.overhead import DELAY, LOSING, Asked, missing, proof, run_missing
 from harness.calibration.overhead_figure import figure
-from harness.calibration.overhead_page import Made, console_table, markdown, opinions_table, summary
+from harness.calibration.overhead_page import Made, console_table, markdown, opinions_table
 from harness.calibration.share import CALLS, PAIRS
 from harness.calibration.state import State, conditions, tool_versions
 from harness.calibration.trial import LOSSES, Configs, Counts
+from harness.calibration.wording import machine_text, shown_path
 from harness.cli.compose import compose_cells
 from harness.cli.console import ERR, OUT, make_progress
 from harness.cli.sweep import temporary_files_in
@@ -50,8 +52,8 @@ DEFAULTS: dict[str, Any] = {
 _LEAST = {"cells": 0, "planted": 0, "losses": 0, "share_forks": 0, "forks": MIN_FORKS, "blocks": 1, "calls": 12}
 """The least that works: fewer forks give no interval, fewer calls no p50."""
 _HELP = {
-    "cells": "A/A cells",
-    "planted": "cells for each delay",
+    "cells": f"A/A cells, at least {LEAST_AA} for a judgement",
+    "planted": f"cells for each delay, at least {LEAST_OF_A_DELAY} for a judgement",
     "delays": "planted delays in microseconds",
     "losses": "cells that lose traces",
     "share_forks": "forks for the harness's own share of a call",
@@ -64,16 +66,6 @@ _HELP = {
 _WARMUP_CALLS = 30
 _PERIOD_MS = 8.0
 _SHOWN_VERSIONS = ("python", "openai", "httpx2", "mlflow")
-_SHOWN_MACHINE = (
-    "cpu_model",
-    "cpu_count",
-    "memory_bytes",
-    "kernel",
-    "work_filesystem",
-    "arm_cpus",
-    "gateway_cpus",
-    "idle_polling",
-)
 PAGE, FIGURE = "overhead.md", "overhead.svg"
 
 
@@ -81,12 +73,13 @@ def add_parser(kinds: Any) -> None:
     """Add the verb's switches to those of ``harness calibrate``."""
     parser: argparse.ArgumentParser = kinds.add_parser(
         "overhead",
-        help="plant delays and losses and see whether they are found, in about half an hour",
+        help="plant delays and losses and see whether they are found, in about three quarters of an hour",
         allow_abbrev=False,
         description="Run cells with equal arms, with known delays and with known losses, and say how often the verdict "
         "is right and the interval contains the truth. Whatever is finished is kept: the same command goes on where it "
-        "was stopped. Exit status 1 if the bar is missed.",
-        epilog="example: harness calibrate overhead --cells 20 --planted 10 --output my-calibration",
+        f"was stopped. Exit status 1 if the bar is missed; fewer than {LEAST_AA} A/A cells or {LEAST_OF_A_DELAY} of "
+        "a delay are too few to judge, and miss it.",
+        epilog="example: harness calibrate overhead --cells 200 --output my-calibration",
     )
     for name, value in DEFAULTS.items():
         switch = f"--{name.replace('_', '-')}"
@@ -106,7 +99,6 @@ def run(arguments: argparse.Namespace) -> int:
             arguments.output.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise InputError(f"--output {str(arguments.output)!r} cannot be made: {error.strerror}") from error
-    settings = {name: getattr(arguments, name) for name in ("forks", "blocks", "calls", "seed")}
     with idle_polling() as granted:
         machine = this_machine(*split_cpus()).model_copy(update={"idle_polling": granted})
     state = State(arguments.state, conditions(machine, _shared(arguments)))
@@ -114,7 +106,7 @@ def run(arguments: argparse.Namespace) -> int:
     found = proof(asked, state)
     _print(found)
     if arguments.output is not None:
-        made = _made(arguments, settings, machine)
+        made = _made(arguments, machine)
         page = arguments.output / PAGE
         (arguments.output / FIGURE).write_text(figure(found), encoding="utf-8")
         page.write_text(markdown(found, made), encoding="utf-8")
@@ -199,22 +191,28 @@ def _configs(arguments: argparse.Namespace, folder: Path, uri: str) -> Configs:
 def _print(found: Proof) -> None:
     OUT.print(console_table(found))
     OUT.print(opinions_table(found))
-    OUT.print(Text(summary(found)), soft_wrap=True)
+    OUT.print(Text(found.summary()), soft_wrap=True)
     for sentence in found.misses():
         OUT.print(Text(sentence, style="red"), soft_wrap=True)
 
 
-def _made(arguments: argparse.Namespace, settings: dict[str, Any], machine: Machine) -> Made:
+def _made(arguments: argparse.Namespace, machine: Machine) -> Made:
     versions = {**package_versions(), **tool_versions()}
-    described = machine.model_dump(mode="json")
     return Made(
         command=_command(arguments),
-        settings={**settings, "warm-up calls": _WARMUP_CALLS, "period, ms": _PERIOD_MS},
+        settings={
+            "forks a cell": arguments.forks,
+            "blocks of each arm in a fork": arguments.blocks,
+            "calls in a block": arguments.calls,
+            "warm-up calls": _WARMUP_CALLS,
+            "ms from one call's start to the next": f"{_PERIOD_MS:g}",
+            "first seed": arguments.seed,
+        },
         versions={
             "harness": __version__,
             **{name: versions[name] for name in (*_SHOWN_VERSIONS, *tool_versions()) if name in versions},
         },
-        machine={name.replace("_", " "): described[name] for name in _SHOWN_MACHINE},
+        machine=machine_text(machine),
         figure=FIGURE,
     )
 
@@ -225,4 +223,4 @@ def _command(arguments: argparse.Namespace) -> str:
         given = getattr(arguments, name)
         if given != value and name != "state":
             parts += [f"--{name.replace('_', '-')}", str(given)]
-    return shlex.join([*parts, "--output", str(arguments.output)])
+    return shlex.join([*parts, "--output", shown_path(arguments.output)])

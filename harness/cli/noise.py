@@ -4,29 +4,37 @@ from __future__ import annotations
 
 import shlex
 import shutil
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
-from harness.calibration.noise import DEFAULT, SETTINGS, STRATEGIES, NoiseExperiment, NoiseRun
+from harness.calibration.noise import NoiseExperiment
+from harness.calibration.noise_found import strategies_of
 from harness.calibration.noise_page import console_table, markdown, sentence
+from harness.calibration.noise_trials import DEFAULT, SETTINGS, STRATEGIES, NoiseRun
+from harness.calibration.wording import shown_path
 from harness.cli.compose import compose_cells
 from harness.cli.console import OUT, make_progress
 from harness.cli.sweep import temporary_files_in
 from harness.errors import EXIT_OK, ConfigError, InputError, unknown_option
 from harness.machine import package_versions, this_machine
 from harness.processes import WorkFolder, idle_polling, split_cpus
+from harness.prompts import resolve_prompts
 from harness.tracking import Store, make_template
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
+    from harness.calibration.noise_trials import Trial
     from harness.config import HarnessConfig
 
 FORKS = 40
-MINUTES = 14.0
+MINUTES = 60.0
+USUAL, ALL = "usual", "all"
+"""Names for several settings."""
 FIRST_SEED = 20240917
 PAGE = "noise.md"
 TRIALS = "noise.jsonl"
@@ -41,21 +49,25 @@ def add_noise(kinds: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         help="find by experiment what lowers the noise between forks",
         allow_abbrev=False,
         description="Time forks under the default and under settings that differ from it in one thing each (pinning, "
-        "garbage collector, hash seed, warm-up, pace, size of blocks), in random order, and compare how far forks "
-        "spread. Every fork is kept as soon as it was run: the same command goes on where it was stopped. Run it on a "
-        "machine that does nothing else.",
-        epilog="example: harness calibrate noise --settings default,not-pinned --strategies none --minutes 5 "
+        "idle cores, garbage collector, hash seed, warm-up, pace, size of blocks), in random order, and compare how "
+        "far forks spread. Every fork is kept as soon as it was run: the same command goes on where it was stopped, "
+        "also with other settings. Few forks see large differences only, and the page says which: give it an hour or "
+        "more, or fewer settings, on a machine that does nothing else.",
+        epilog="example: harness calibrate noise --settings default,not-pinned --strategies none --minutes 20 "
         "--output my-noise",
     )
-    noise.add_argument("--forks", type=int, default=FORKS, help=f"forks of each setting at most (default: {FORKS})")
+    noise.add_argument(
+        "--forks", type=int, default=FORKS, help=f"rounds at most, one fork of each setting in each (default: {FORKS})"
+    )
     noise.add_argument(
         "--minutes", type=float, default=MINUTES, help=f"no fork is begun after this time (default: {MINUTES:g})"
     )
     noise.add_argument(
         "--settings",
-        default="all",
+        default=USUAL,
         metavar="A,B",
-        help=f"all, or some of: {', '.join(setting.name for setting in SETTINGS)}",
+        help=f"{ALL}, {USUAL} (the default: {', '.join(_usual())}), or some of: "
+        f"{', '.join(setting.name for setting in SETTINGS)}",
     )
     noise.add_argument(
         "--strategies", default=",".join(STRATEGIES), metavar="A,B", help="tracing options (default: none,autolog)"
@@ -88,6 +100,8 @@ def run_noise(arguments: argparse.Namespace) -> int:
             versions=package_versions(),
             machine=machine,
             settings={setting.name: setting.overrides for setting in SETTINGS},
+            measures=measures(folder.path),
+            prompts=resolve_prompts(first.prompts, first.endpoint, first.provider.backend).digest,
         )
         experiment = NoiseExperiment(run, configs, store, (arguments.output or folder.path) / TRIALS)
         progress = make_progress(arguments.forks)
@@ -103,12 +117,12 @@ def run_noise(arguments: argparse.Namespace) -> int:
 
 def _tell(experiment: NoiseExperiment, arguments: argparse.Namespace) -> None:
     trials = experiment.trials
-    for strategy in dict.fromkeys(one.strategy for one in trials):
+    for strategy in strategies_of(trials):
         OUT.print(console_table(trials, strategy))
         OUT.print(Text(sentence(trials, strategy)), soft_wrap=True)
     if arguments.output is not None:
         path = arguments.output / PAGE
-        path.write_text(markdown(experiment.run_record, trials, _command(arguments)), encoding="utf-8")
+        path.write_text(markdown(experiment.run_record, trials, _command(arguments, trials)), encoding="utf-8")
         OUT.print(f"Wrote {path.absolute()}", soft_wrap=True)
 
 
@@ -127,12 +141,23 @@ def _check(arguments: argparse.Namespace) -> None:
 def _settings(asked: str) -> list[str]:
     """The names of the settings to try, the default always among them."""
     names = [setting.name for setting in SETTINGS]
-    if asked == "all":
+    if asked == ALL:
         return names
+    if asked == USUAL:
+        return _usual()
     for name in asked.split(","):
         if name not in names:
-            raise unknown_option("setting", name, "--settings", ["all", *names])
+            raise unknown_option("setting", name, "--settings", [USUAL, ALL, *names])
     return [name for name in names if name == DEFAULT or name in asked.split(",")]
+
+
+def _usual() -> list[str]:
+    return [setting.name for setting in SETTINGS if setting.usual]
+
+
+def measures(folder: Path) -> dict[str, dict[str, Any]]:
+    """The whole measure of each setting, the ones that are not asked for as well: they may be, later."""
+    return {setting.name: asdict(_config("none", setting.overrides, folder).measure) for setting in SETTINGS}
 
 
 def _configs(arguments: argparse.Namespace, folder: Path) -> dict[tuple[str, str], HarnessConfig]:
@@ -152,10 +177,13 @@ def _config(strategy: str, overrides: Sequence[str], folder: Path) -> HarnessCon
     return compose_cells([f"tracing={strategy}", *one_fork, *overrides, *where], multirun=False)[0]
 
 
-def _command(arguments: argparse.Namespace) -> str:
-    parts = ["harness", "calibrate", "noise", "--forks", str(arguments.forks), "--minutes", f"{arguments.minutes:g}"]
-    parts += ["--settings", arguments.settings] if arguments.settings != "all" else []
-    parts += ["--strategies", arguments.strategies] if arguments.strategies != ",".join(STRATEGIES) else []
+def _command(arguments: argparse.Namespace, trials: Sequence[Trial]) -> str:
+    """A command for all that was tried, however many sittings that had; how long they took stands beside it."""
+    tried = {one.setting for one in trials}
+    settings = [setting.name for setting in SETTINGS if setting.name in tried]
+    strategies = ",".join(strategies_of(trials))
+    parts = ["harness", "calibrate", "noise"]
+    parts += ["--settings", ",".join(settings)] if settings != _usual() else []
+    parts += ["--strategies", strategies] if strategies != ",".join(STRATEGIES) else []
     parts += ["--seed", str(arguments.seed)] if arguments.seed != FIRST_SEED else []
-    parts += ["--output", str(arguments.output)] if arguments.output is not None else []
-    return shlex.join(parts)
+    return shlex.join([*parts, "--output", shown_path(arguments.output)])

@@ -5,21 +5,27 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from scipy import stats
 
 from harness.calibration import share as share_module
-from harness.calibration.bar import Proof, prove, rate
-from harness.calibration.beside import RULES, opinions, pyperf_says, pytest_benchmark_says
+from harness.calibration.bar import Proof, prove
+from harness.calibration.beside import PYPERF_VALUES, RULES, _pyperf_suite, opinions, pyperf_says, pytest_benchmark_says
+from harness.calibration.equivalence import equivalence
 from harness.calibration.losing import LosingTracing, is_chosen
+from harness.calibration.meanwhile import Meanwhile, meanwhile, together
 from harness.calibration.overhead import DELAY, LOSING
 from harness.calibration.overhead_figure import figure
 from harness.calibration.overhead_page import Made, console_table, markdown
 from harness.calibration.planted import PlantedDelay
+from harness.calibration.rates import caught_from, rate
 from harness.calibration.share import Share, fork_name, measure_share, share_of
 from harness.calibration.state import State, conditions
 from harness.calibration.trial import LOSSES, Counts, Found, Lost, Trial, found_in, lost_in, trials, truth_ms
+from harness.calibration.wording import machine_text, shown_path, when_text
 from harness.cli import main
 from harness.cli.compose import compose_cells
 from harness.errors import CellError, ConfigError, InputError
@@ -52,12 +58,21 @@ def samples(added_ms: float) -> tuple[Latencies, ...]:
     )
 
 
+def block_means(calls: tuple[Latencies, ...]) -> tuple[Latencies, ...]:
+    """Four blocks of five calls each."""
+    return tuple(
+        one.model_copy(update={"latency_ms": tuple(fmean(one.latency_ms[at : at + 5]) for at in range(0, 20, 5))})
+        for one in calls
+    )
+
+
 def found(planted: str = "", *, verdict: str = "inconclusive", covers: bool = True, number: int = 0) -> Found:
     """A judged cell; its interval is 0.1 ms to each side."""
     truth = int(planted.removesuffix("us") or 0) / 1e3
     value = truth if covers else truth + 0.2
     trial = Trial("delay" if planted else "aa", planted, number)
-    return Found(trial, truth, value, value - 0.1, value + 0.1, 1.5, verdict, samples(value))
+    calls = samples(value)
+    return Found(trial, truth, value, value - 0.1, value + 0.1, 1.5, verdict, calls, block_means(calls))
 
 
 def many(count: int, wrong: int, planted: str = "") -> list[Found]:
@@ -73,7 +88,7 @@ def proof(
 ) -> Proof:
     """A proof of good cells but for what is given."""
     exact = Lost(Trial("loss", "3of12", 0), (3, 12), (3, 12), (12, 80))
-    return prove([*(aa or many(20, 0)), *(delayed or many(20, 0, "200us"))], lost or [exact], share)
+    return prove([*(aa or many(100, 0)), *(delayed or many(30, 0, "200us"))], lost or [exact], share)
 
 
 # What is planted ----------------------------------------------------------------------------
@@ -140,6 +155,21 @@ def test_a_rate_has_the_exact_interval() -> None:
     assert (rate([]).low, rate([]).high) == (0.0, 1.0)
 
 
+@pytest.mark.parametrize("of", [30, 90, 100, 400])
+def test_the_rate_that_is_caught_is_caught_four_times_in_five(of: int) -> None:
+    """At that true rate, the counts whose interval lies above the limit have a probability of 80% together."""
+    true = caught_from(0.05, of)
+    assert true is not None
+    caught = [count for count in range(of + 1) if rate([True] * count + [False] * (of - count)).low > 0.05]
+    assert sum(float(stats.binom.pmf(count, of, true)) for count in caught) == pytest.approx(0.8)
+
+
+def test_one_cell_catches_nothing() -> None:
+    """Its interval reaches from 2.5% upwards, whatever happened."""
+    assert caught_from(0.05, 1) is None
+    assert caught_from(0.05, 0) is None
+
+
 def test_a_good_calibration_misses_nothing() -> None:
     """False alarms that may be 5%, and a coverage that may be 95%, meet the bar."""
     assert proof(aa=many(100, 8), delayed=many(90, 7, "200us")).misses() == []
@@ -160,6 +190,52 @@ def test_what_misses_the_bar_is_said(changed: dict[str, Any], said: str) -> None
     misses = proof(**changed).misses()
     assert len(misses) == 1
     assert said in misses[0]
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"aa": many(99, 0)}, "A/A: too few to judge, 99 of at least 100 cells"),
+        (
+            {"delayed": [*many(30, 0, "50us"), *many(29, 0, "200us")]},
+            "200us: too few to judge, 29 of at least 30 cells",
+        ),
+    ],
+)
+def test_too_few_cells_do_not_meet_the_bar(changed: dict[str, Any], said: str) -> None:
+    """However good they are; the summary says so too."""
+    shown = proof(**changed)
+    assert shown.misses() == [said]
+    assert shown.summary().count("too few cells to judge") == 1
+
+
+def test_a_delay_that_is_seldom_covered_is_not_made_up_for_by_others() -> None:
+    """All delays together may be not shown to lie below 95%: one of them that is shown to misses the bar."""
+    delayed = [*many(30, 7, "50us"), *many(60, 0, "200us"), *many(60, 0, "1000us")]
+    shown = proof(delayed=delayed)
+    assert shown.coverage.high > 0.95
+    assert len(shown.misses()) == 1
+    assert "coverage at 50us: 23 / 30" in shown.misses()[0]
+    assert ", shown to lie below 95%" in shown.summary()
+
+
+def test_the_same_intervals_say_how_often_a_cost_is_called_equivalent() -> None:
+    """An interval of 0.1 ms to each side is equivalent within 0.5 ms up to 0.4; within the truth if it misses that."""
+    for planted, within, wrong in (("", 20, False), ("200us", 20, False), ("450us", 0, False), ("500us", 0, True)):
+        row = equivalence(planted, many(20, 0, planted))
+        assert (row.within.happened, row.wrong) == (within, wrong)
+        assert row.at_truth.of == (20 if planted else 0)
+        assert row.at_truth.happened == 0
+    low = [one._replace(value_ms=0.3, low_ms=0.2, high_ms=0.4) for one in many(20, 0, "1000us")]
+    wrongly = equivalence("1000us", low)
+    assert (wrongly.within.happened, wrongly.wrong, wrongly.at_truth.happened) == (20, True, 20)
+
+
+def test_a_verdict_that_was_withdrawn_is_counted() -> None:
+    """Its interval excludes zero, and it is inconclusive: the page must not say that this cannot be."""
+    cells = many(30, 0, "200us")
+    shown = proof(delayed=[one._replace(low_ms=0.01 if one.trial.number < 3 else -0.01) for one in cells])
+    assert str(shown.withdrawn()).startswith("3 / 30")
 
 
 def test_nothing_tried_is_nothing_shown() -> None:
@@ -185,13 +261,25 @@ def test_the_share_is_the_mean_over_forks_of_medians_over_pairs() -> None:
 
 def test_other_tools_judge_the_same_samples() -> None:
     """Both real tools find a difference of half a call in either direction, and none between equal samples."""
-    cells = [found(number=place)._replace(samples=samples(added_ms)) for place, added_ms in enumerate((0.0, 0.5, -0.5))]
+    cells = [
+        found(number=place)._replace(samples=samples(added_ms), block_means=block_means(samples(added_ms)))
+        for place, added_ms in enumerate((0.0, 0.5, -0.5))
+    ]
     wanted = ["no difference", "slower", "faster"]
-    assert pyperf_says(cells) == wanted
-    assert [pyperf_says([cell])[0] for cell in cells] == wanted
+    for values in PYPERF_VALUES:
+        assert pyperf_says(cells, values) == wanted
+        assert [pyperf_says([cell], values)[0] for cell in cells] == wanted
     for rule in RULES:
         assert pytest_benchmark_says(cells, rule) == wanted
-    assert len(opinions()) == 1 + len(RULES)
+    assert len(opinions()) == len(PYPERF_VALUES) + len(RULES)
+
+
+def test_pyperf_is_given_a_value_a_block_and_in_a_row_of_its_own_each_call() -> None:
+    """A run for each fork: four block means or twenty calls."""
+    for values, count in zip(PYPERF_VALUES, (4, 20), strict=True):
+        suite = _pyperf_suite([found()], "strategy", values)
+        assert [len(run.values) for run in suite.get_benchmarks()[0].get_runs()] == [count] * 4
+    assert list(opinions())[:2] == [f"pyperf compare_to, {values} a value" for values in PYPERF_VALUES]
 
 
 # State --------------------------------------------------------------------------------------
@@ -211,6 +299,20 @@ def test_finished_parts_are_there_again(tmp_path: Path) -> None:
     assert again.has("share-000")
     assert again.value("share-000") == [[1.0, 2.0]]
     assert not again.has("aa-000")
+
+
+def test_parts_that_were_begun_and_did_not_finish_are_counted(tmp_path: Path) -> None:
+    """Also over several runs; nothing is said where a part was finished without being noted."""
+    state = State(tmp_path / "state", wanted_conditions())
+    assert state.unfinished([]) is None
+    for name in ("aa-000", "aa-001", "aa-000"):
+        State(tmp_path / "state", wanted_conditions()).begin(name)
+    state.keep("aa-000", 1)
+    assert state.unfinished(["aa-000"]) == 2
+    state.keep("aa-001", 1)
+    assert state.unfinished(["aa-000"]) == 1
+    state.keep("aa-002", 1)
+    assert state.unfinished(["aa-000", "aa-001", "aa-002"]) is None
 
 
 @pytest.mark.parametrize(("name", "value"), [("version of openai", "0.1"), ("machine's cpu_count", 999), ("forks", 6)])
@@ -237,15 +339,47 @@ def test_a_folder_with_something_else_in_it_is_refused(tmp_path: Path) -> None:
 def test_the_page_says_what_was_found_and_how_it_came_about() -> None:
     """Command, settings, versions, machine, what misses the bar, and a figure of its own."""
     shown = proof(aa=many(100, 12))
-    made = Made("harness calibrate overhead", {"seed": 7}, {"openai": "3.54"}, {"kernel": "6.1"}, "overhead.svg")
+    made = Made("harness calibrate overhead", {"seed": 7}, {"openai": "3.54"}, "kernel 6.1", "overhead.svg")
     page = markdown(shown, made)
-    for text in ("`harness calibrate overhead`", "seed 7", "openai 3.54", "kernel 6.1", "](overhead.svg)"):
+    for text in ("`harness calibrate overhead`", "seed: 7", "openai 3.54", "kernel 6.1", "](overhead.svg)"):
         assert text in page
     for sentence in shown.misses():
         assert f"- {sentence}" in page
-    assert "12 / 100 = 12.0%" in page
-    assert "pyperf compare_to" in page
+    assert "12 / 100 = 12.0% [6.4%, 20.0%], shown to exceed 5%" in page
+    assert "not shown to lie below 95%" in page
+    assert "its whole exact 95% interval lies on the wrong side" in page
+    assert "a true false-alarm rate of 13.4% or more (100 cells)" in page
+    assert "pyperf compare_to, each block's mean a value" in page
     assert console_table(shown).row_count == len(shown.rows) == 2
+
+
+def test_the_page_says_when_what_besides_and_how_often_again() -> None:
+    """Dates, what others took, and cells that did not finish; where that was not noted, it says so."""
+    made = Made("harness calibrate overhead", {}, {}, "", "overhead.svg")
+    assert "was not noted" in markdown(proof(), made)
+    cells = [
+        Meanwhile(
+            1_750_000_000_000_000_000 + begun, 1_750_000_060_000_000_000 + begun, 60.0, (others, others), (0.0, 0.0)
+        )
+        for begun, others in ((0, 0.01), (600_000_000_000, 0.03))
+    ]
+    page = markdown(proof()._replace(meanwhile=together(cells), unfinished=2), made)
+    assert "2 cells were begun and did not finish" in page
+    assert "The cells ran from 2025-06-15 15:06 to 15:17 UTC, 2 minutes in all." in page
+    assert "others took 2.0% (at most 3.0% in a cell)" in page
+    assert together([]) is None
+
+
+def test_a_machine_and_a_path_are_shown_in_words(tmp_path: Path) -> None:
+    """No bare list, no bytes, and no folder of this machine."""
+    machine = this_machine((1,), (0,)).model_copy(update={"memory_bytes": 25276514304, "idle_polling": True})
+    text = machine_text(machine)
+    for words in ("23.5 GiB of memory", "arms on core 1, gateway on core 0", "idle cores kept awake"):
+        assert words in text
+    assert "not pinned" in machine_text(this_machine())
+    assert shown_path(tmp_path / "page") == "page"
+    assert str(tmp_path) not in shown_path(tmp_path)
+    assert when_text(1_750_000_000_000_000_000, 1_750_090_000_000_000_000) == "2025-06-15 15:06 to 2025-06-16 16:06 UTC"
 
 
 def test_the_figure_shows_each_kind_of_cell_and_is_the_same_each_time() -> None:
@@ -253,7 +387,7 @@ def test_the_figure_shows_each_kind_of_cell_and_is_the_same_each_time() -> None:
     drawn = figure(proof(aa=many(10, 2)))
     assert drawn == figure(proof(aa=many(10, 2)))
     assert "8 of 10 contain the truth" in drawn
-    assert "200us: 20 of 20" in drawn
+    assert "200us: 30 of 30" in drawn
 
 
 # For real -----------------------------------------------------------------------------------
@@ -285,6 +419,25 @@ def test_a_planted_delay_is_found(planted_cell: CellRecords) -> None:
     assert judged.verdict == "slower"
     assert judged.truth_ms >= 20.0
     assert len(judged.samples) == 8
+    for calls, blocks in zip(
+        sorted(judged.samples, key=lambda one: (one.fork, one.arm)), judged.block_means, strict=True
+    ):
+        assert (blocks.fork, blocks.arm) == (calls.fork, calls.arm)
+        assert fmean(blocks.latency_ms) == pytest.approx(fmean(calls.latency_ms))
+        assert len(blocks.latency_ms) == 1
+
+
+def test_a_cell_says_when_it_ran_and_what_others_took(planted_cell: CellRecords) -> None:
+    """From its own records: within its time, and shares between none and all; without samples nothing is known."""
+    seen = meanwhile(planted_cell)
+    assert seen.others is not None
+    assert seen.stolen is not None
+    assert 0 <= seen.others[0] <= 1
+    assert 0 <= seen.stolen[0] <= 1
+    assert 0 < seen.run_s <= (seen.ended_unix_ns - seen.begun_unix_ns) / 1e9 + 1
+    silent = meanwhile(planted_cell._replace(machine=()))
+    assert silent.others is None
+    assert "Meanwhile" not in str(silent)
 
 
 def test_only_the_strategy_was_delayed(planted_cell: CellRecords) -> None:
@@ -392,4 +545,7 @@ def test_a_small_calibration_is_taken_up_again(
     assert "4 found, 4 planted" in page
     assert (tmp_path / "page" / "overhead.svg").read_text(encoding="utf-8").endswith("</svg>\n")
     kept = json.loads((tmp_path / "harness-calibration-overhead" / "state.json").read_text(encoding="utf-8"))
-    assert kept["--forks"] == 4
+    assert kept["aa blocks"] == 1
+    assert "Every cell that was begun finished." in page
+    assert second.returncode == 1
+    assert "too few to judge, 2 of at least 100 cells" in second.stdout
