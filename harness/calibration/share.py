@@ -74,6 +74,11 @@ def fork_name(fork: int) -> str:
     return f"share-{fork:03d}"
 
 
+def missing_batches(forks: int, state: State) -> int:
+    """How many batches of forks are not kept yet."""
+    return -(-sum(not state.has(fork_name(fork)) for fork in range(forks)) // FORKS_AT_ONCE)
+
+
 def measure_share(config: HarnessConfig, forks: int, state: State, progress: Progress) -> None:
     """Measure the forks that are not kept yet.
 

@@ -15,7 +15,7 @@ from harness.calibration.bar import LEAST_AA, LEAST_OF_A_DELAY
 from harness.calibration.overhead import DELAY, LOSING, Asked, missing, proof, run_missing
 from harness.calibration.overhead_figure import figure
 from harness.calibration.overhead_page import Made, console_table, markdown, opinions_table
-from harness.calibration.share import CALLS, PAIRS
+from harness.calibration.share import CALLS, PAIRS, missing_batches
 from harness.calibration.state import State, conditions, tool_versions
 from harness.calibration.trial import LOSSES, Configs, Counts
 from harness.calibration.wording import machine_text, shown_path
@@ -42,7 +42,7 @@ DEFAULTS: dict[str, Any] = {
     "planted": 30,
     "delays": "50,200,1000",
     "losses": len(LOSSES),
-    "share_forks": 16,
+    "share_forks": 32,
     "forks": 4,
     "blocks": 6,
     "calls": 15,
@@ -150,7 +150,7 @@ def _run_missing(arguments: argparse.Namespace, asked: Asked, state: State) -> N
         configs = _configs(arguments, folder.path, f"sqlite:///{database}")
         store = Store(configs.aa.store.uri, configs.aa.store.experiment)
         ERR.print(Text(f"{missing(asked, state)} of {len(asked.trials)} cells are to be run"), soft_wrap=True)
-        progress = make_progress(missing(asked, state))
+        progress = make_progress(missing(asked, state) + missing_batches(asked.share_forks, state))
         progress.start()
         try:
             run_missing(asked, configs, state, store, progress)
