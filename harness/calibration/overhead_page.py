@@ -30,7 +30,7 @@ _PACE = (
     "Calls are paced, as those of all other cells are (60 to 80 ms from start to start there), and `measure.idle=poll` "
     "has the kernel keep idle cores awake where it lets the harness ask. Both are there because of what an earlier "
     "calibration on two cores showed, whose calls followed each other back to back: a delay of 1 ms was overestimated "
-    "by 0.1 to 0.3 ms in 12 of 12 cells, because the gateway falls idle during the delay, in one arm only, and has to "
+    "by 0.14 to 0.26 ms in 5 of 5 cells, because the gateway falls idle during the delay, in one arm only, and has to "
     "be woken."
 )
 _VERDICTS = (
