@@ -21,9 +21,9 @@ $(STAMP): requirements.lock pyproject.toml
 run: $(STAMP)  ## compare none, manual and autolog over three SDKs against the built-in simulator
 	$(BIN)/harness -m provider=openai,mistralai,langchain tracing=none,manual,autolog
 
-# Three processes: most tests wait for processes of their own; a file's tests stay together and share their sweeps.
+# Four processes: most tests wait for processes of their own; a file's tests stay together and share their sweeps.
 test: $(STAMP)  ## run the tests
-	$(BIN)/python -m pytest -n 3 --dist loadfile
+	$(BIN)/python -m pytest -n 4 --dist loadfile
 
 check: $(STAMP)  ## every gate: format, lint, types, import contracts
 	$(BIN)/ruff format --check .

@@ -19,6 +19,15 @@ if TYPE_CHECKING:
 os.environ.update(QUIET_ENVIRONMENT)
 
 
+LONGEST = ("test_known_defects", "test_sweep_end_to_end", "test_loads", "test_losses", "test_modes", "test_switches")
+"""Files that run for minutes. Begun last, they would leave all but one of several test processes idle at the end."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest files; otherwise the order stays."""
+    items.sort(key=lambda item: item.path.stem not in LONGEST)
+
+
 @pytest.fixture(scope="session")
 def migrated_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A migrated SQLite store; a fresh one would take seconds in every test."""

@@ -316,9 +316,10 @@ def _traced_call(number: int, *, stream: bool) -> tuple[Call, Exchange, StoredTr
 @pytest.mark.parametrize("stream", [False, True], ids=["single", "stream"])
 def test_judging_ten_thousand_calls(benchmark: BenchmarkFixture, stream: bool) -> None:
     """The completeness of a cell of 10,000 calls, whose traces hold everything in MLflow's places."""
-    records = completeness_records(10_000, stream=stream)
-    result = benchmark(judge_cell, records)
-    assert (result.calls, result.recall) == (10_000, 1.0)
+    # As a test it only has to run.
+    calls = 200 if benchmark.disabled else 10_000
+    result = benchmark(judge_cell, completeness_records(calls, stream=stream))
+    assert (result.calls, result.recall) == (calls, 1.0)
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["single", "stream"])

@@ -201,6 +201,7 @@ def test_saturation_goes_one_step_beyond_the_first_loss_in_every_fork(run: Run) 
     assert all(one.stored_traces == one.expected_traces == 0 for one in of(timing, "saturation", "baseline"))
 
 
+@pytest.mark.calibration
 def test_time_that_is_over_is_that_of_calls_and_leaves_the_step_back_to_back(run: Run) -> None:
     """Drains (a second each) and counting take none of a saturation's time; its end is recorded with the last step."""
     timing, _ = run(

@@ -317,6 +317,7 @@ def without_ids_and_times(value: Any) -> Any:
     return value
 
 
+@pytest.mark.calibration
 def test_two_sweeps_with_one_seed_are_equally_complete(three_sdks: Sweep, tmp_path: Path) -> None:
     """The same seed gives the same completeness once ids and times are removed."""
     from harness.experiment.analysis import analyse_cell
@@ -511,7 +512,7 @@ def test_killing_the_parent_at_random_moments_leaves_nothing(tmp_path: Path, tem
             assert all(found.records(run).calls for run in ended)
 
 
-@pytest.mark.parametrize("moment", ["completeness", "timing, fork 1"])
+@pytest.mark.parametrize("moment", [pytest.param("completeness", marks=pytest.mark.calibration), "timing, fork 1"])
 def test_killing_the_parent_leaves_nothing(moment: str, tmp_path: Path, temporary: Path) -> None:
     """Kill -9 in the second cell leaves no process and no folder; the first cell stays in the store."""
     process = command_line(tmp_path, "-m", "tracing=none,autolog", "prompts=short", *TINY)
