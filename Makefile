@@ -9,7 +9,7 @@ STORE ?= sqlite:///mlflow.db
 export MLFLOW_DISABLE_TELEMETRY := true
 export LANGSMITH_TRACING := false
 
-.PHONY: run test check ui bench reports upgrades calibrate calibrate-overhead noise calibration lock clean
+.PHONY: run test check ui bench reports levels upgrades calibrate calibrate-overhead noise calibration lock clean
 
 # The environment is made again when the lock changes; hashes are required for every package.
 $(STAMP): requirements.lock pyproject.toml
@@ -44,6 +44,11 @@ reports: $(STAMP)  ## run the default sweep and publish its report in reports/
 	$(BIN)/harness -m provider=openai,mistralai,langchain tracing=none,manual,autolog store.experiment=published
 	$(BIN)/harness report latest store.experiment=published --output reports/default
 	rm -f reports/default/report.html reports/default/cells.json
+
+levels: $(STAMP)  ## take the cost of one strategy apart and publish it in reports/, a quarter of an hour
+	$(BIN)/harness levels provider=openai tracing=autolog store.experiment=published
+	$(BIN)/harness report latest store.experiment=published --output reports/levels
+	rm -f reports/levels/report.html reports/levels/cells.json
 
 upgrades: $(STAMP)  ## run one strategy in other versions and publish in reports/ what the upgrades changed, 10 minutes
 	$(BIN)/harness -m provider=openai tracing=none,autolog runtime=mlflow310,openai2,current measure=quick \
