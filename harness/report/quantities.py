@@ -161,6 +161,9 @@ def _baseline(result: CellResult) -> Shown:
     if estimate is None or estimate.baseline is None:
         return Shown(ABSENT, (estimate and estimate.reason) or "The untraced arm has no median.")
     text = quantity(estimate.baseline, estimate.unit, estimate.baseline_low, estimate.baseline_high)
+    if result.cell.against != "untraced":
+        # A step of `harness levels` has the level below it as its other arm.
+        text = f"{text}, {result.cell.against}"
     return Shown(text, estimate.reason if estimate.baseline_low is None else None)
 
 

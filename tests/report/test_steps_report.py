@@ -11,6 +11,7 @@ import pytest
 from harness.config import LEVELS
 from harness.overhead import step_sums
 from harness.report import html_report, markdown_report
+from harness.report.quantities import quantities
 from harness.report.steps import step_tables
 from harness.report.steps_figure import steps_figure
 
@@ -65,6 +66,13 @@ def test_both_reports_say_where_the_cost_goes(levels_sweep: SweepResult) -> None
         assert "Where the cost goes" in text
         assert "end to end it is 4.00 ms" in text
     assert "level=dropped, against=sampled_out" in html
+
+
+def test_the_other_arm_is_named_where_it_is_not_untraced(levels_sweep: SweepResult) -> None:
+    """A level below stands in the column of the untraced median, and says so."""
+    shown = {cell.cell.against: quantities(cell)["baseline"].text for cell in levels_sweep.cells}
+    assert shown["sampled_out"].endswith(", sampled_out")
+    assert not any(level in shown["untraced"] for level in LEVELS)
 
 
 def test_the_figure_stacks_the_steps(levels_sweep: SweepResult) -> None:
