@@ -105,8 +105,8 @@ class SweepView(NamedTuple):
 
 def _strategy(result: CellResult) -> str:
     cell = result.cell
-    levels = levels_label(cell.level, cell.against, cell.into)
-    return " ".join(filter(None, (cell.tracing, cell.style, f"[{levels}]" if levels else "")))
+    turned = ", ".join(filter(None, (levels_label(cell.level, cell.against, cell.into), cell.switches)))
+    return " ".join(filter(None, (cell.tracing, cell.style, f"[{turned}]" if turned else "")))
 
 
 def _names(sweep: SweepResult, words: list[str]) -> list[str]:

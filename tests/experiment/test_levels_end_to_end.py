@@ -310,6 +310,7 @@ def test_the_sweep_of_levels_covers_every_way_out() -> None:
     ]
 
 
+@pytest.mark.calibration
 def test_a_sweep_of_levels_takes_several_strategies() -> None:
     """Every strategy has all its cells, and the floor is measured once for each provider."""
     batches = batches_of(["provider=openai,mistralai", "tracing=autolog,manual", "tracing.style=context"], ["sqlite"])

@@ -169,6 +169,7 @@ def test_sizes_reach_the_wire_and_stay_out_of_the_records(run: Run) -> None:
     assert stored.stored_bytes > 1_000_000
 
 
+@pytest.mark.calibration
 def test_saturation_goes_one_step_beyond_the_first_loss_in_every_fork(run: Run) -> None:
     """Rates double until a step after the queue overflowed, and end back to back; the second fork runs the same."""
     timing, _ = run(
@@ -201,7 +202,6 @@ def test_saturation_goes_one_step_beyond_the_first_loss_in_every_fork(run: Run) 
     assert all(one.stored_traces == one.expected_traces == 0 for one in of(timing, "saturation", "baseline"))
 
 
-@pytest.mark.calibration
 def test_time_that_is_over_is_that_of_calls_and_leaves_the_step_back_to_back(run: Run) -> None:
     """Drains (a second each) and counting take none of a saturation's time; its end is recorded with the last step."""
     timing, _ = run(
@@ -220,7 +220,10 @@ def test_time_that_is_over_is_that_of_calls_and_leaves_the_step_back_to_back(run
 
 @pytest.mark.parametrize(
     ("strategy", "switches", "reason"),
-    [(BASELINE, {}, "stores no traces"), (MANUAL, {"sampling_ratio": 0.5}, "chance decides")],
+    [
+        (BASELINE, {}, "stores no traces"),
+        pytest.param(MANUAL, {"sampling_ratio": 0.5}, "chance decides", marks=pytest.mark.calibration),
+    ],
 )
 def test_a_saturation_that_can_count_no_loss_is_skipped(
     run: Run, strategy: ArmPlan, switches: dict[str, float], reason: str
@@ -283,8 +286,9 @@ def test_a_worker_that_is_lost_under_a_load_ends_its_fork_alone(
 
 @pytest.mark.parametrize(
     ("provider", "strategy"),
-    [("mistralai", MANUAL), pytest.param("langchain", AUTOLOG, marks=pytest.mark.calibration)],
+    [("mistralai", MANUAL), ("langchain", AUTOLOG)],
 )
+@pytest.mark.calibration
 def test_other_providers_under_load(run: Run, provider: str, strategy: ArmPlan) -> None:
     """Threads, tasks, payloads and chunks of the other SDKs are made and traced alike."""
     loads = ["threads:2", "asyncio:2", "payload:1000", "chunks:10"]

@@ -140,6 +140,7 @@ def children() -> list[str]:
     return [line for line in found if "harness.worker" in line]
 
 
+@pytest.mark.calibration
 def test_without_tracing_nothing_is_expected_and_nothing_stored(run: Run) -> None:
     """The untraced strategy expects 0 traces after every ending, and each ending has its own exit status."""
     for loss in run("none", *PROCESS_ENDINGS).values():
