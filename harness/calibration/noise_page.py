@@ -25,6 +25,8 @@ _HEADINGS = ("setting", "forks", "spread [95%], us", "of the middle half, us", "
              "stolen")  # fmt: skip
 _ON_THE_PAGE_ONLY = ("of the middle half, us", "pace, ms", "others' CPU", "stolen")
 """What a terminal has no room for."""
+_MOST_TIMES = 100
+"""A bound so far out says only that the forks say nothing."""
 _TOGETHER = ("setting", "of the default's", "told apart", "could be seen")
 SHOWN_VERSIONS = ("mlflow", "openai", "python")
 _NS_PER_S = 1e9
@@ -135,6 +137,8 @@ def _unseen(unsure: Sequence[Ratio]) -> str:
     """That nothing was told apart, and what would have been: of several the least favourable."""
     low, high = min(one.seen[0] for one in unsure), max(one.seen[1] for one in unsure)
     seen = f"could have been seen in {POWER:.0%} of such runs"
+    if high > _MOST_TIMES:
+        return f"inconclusive: no ratio up to {_MOST_TIMES:.0f} {seen}, because a few forks lie far out"
     return f"inconclusive: only ratios above {high:.2f} or below {low:.2f} {seen}"
 
 
@@ -157,7 +161,9 @@ def _rows(found: Sequence[Spread]) -> Iterator[list[str]]:
 def _ratio_cells(ratio: Ratio | None) -> list[str]:
     if ratio is None:
         return ["-", "-", "-"]
-    return [_ratio(ratio), ratio.told_apart or "inconclusive", f"under {ratio.seen[0]:.2f}, above {ratio.seen[1]:.2f}"]
+    low, high = ratio.seen
+    seen = f"nothing up to {_MOST_TIMES:.0f} times" if high > _MOST_TIMES else f"under {low:.2f}, above {high:.2f}"
+    return [_ratio(ratio), ratio.told_apart or "inconclusive", seen]
 
 
 def _settings(trials: Sequence[Trial]) -> Iterator[list[str]]:
@@ -169,9 +175,9 @@ def _settings(trials: Sequence[Trial]) -> Iterator[list[str]]:
 
 def _interval(values_ms: Interval) -> str:
     value, low, high = (1e3 * part for part in values_ms)
-    return f"{value:.0f} [{low:.0f}, {high:.0f}]"
+    return f"{value:.0f} [{low:.0f}, {'any' if high > _MOST_TIMES * value else f'{high:.0f}'}]"
 
 
 def _ratio(ratio: Ratio) -> str:
     value, low, high = ratio.value
-    return f"{value:.2f} [{low:.2f}, {high:.2f}]"
+    return f"{value:.2f} [{low:.2f}, {'any' if high > _MOST_TIMES else f'{high:.2f}'}]"
