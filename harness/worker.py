@@ -70,6 +70,7 @@ class WorkerSetup(Record):
         artifacts_path: The folder for artifacts of the arm's traces, such as files that MLflow moves out of them.
         prime_calls: Calls made before the arm reports ready, so that lazy imports and the
             first connection are no part of what is timed.
+        labels: Put on each trace of the completeness pass, for people to filter by.
     """
 
     role: Pass
@@ -96,6 +97,7 @@ class WorkerSetup(Record):
     artifacts_path: str | None = None
     samples: tuple[Sample, ...]
     prime_calls: int = 0
+    labels: dict[str, str] = Field(default_factory=dict)
 
 
 class _Timed(NamedTuple):
@@ -126,6 +128,7 @@ class Worker:
                 provider=self.provider,
                 refused=lambda: self._provider(setup.refused_url or setup.base_url),
                 base=CallId(setup.cell, setup.role, setup.fork, setup.arm, 0, ""),
+                labels=setup.labels,
             )
         )
         self.complete = self.flows.traced("chat")
