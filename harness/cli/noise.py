@@ -17,8 +17,9 @@ from harness.calibration.noise_trials import DEFAULT, SETTINGS, STRATEGIES, Nois
 from harness.calibration.wording import shown_path
 from harness.cli.compose import compose_cells
 from harness.cli.console import OUT, make_progress
+from harness.cli.output import make_folder, write_text
 from harness.cli.sweep import temporary_files_in
-from harness.errors import EXIT_OK, ConfigError, InputError, unknown_option
+from harness.errors import EXIT_OK, ConfigError, unknown_option
 from harness.machine import package_versions, this_machine
 from harness.processes import WorkFolder, idle_polling, split_cpus
 from harness.prompts import resolve_prompts
@@ -122,7 +123,7 @@ def _tell(experiment: NoiseExperiment, arguments: argparse.Namespace) -> None:
         OUT.print(Text(sentence(trials, strategy)), soft_wrap=True)
     if arguments.output is not None:
         path = arguments.output / PAGE
-        path.write_text(markdown(experiment.run_record, trials, _command(arguments, trials)), encoding="utf-8")
+        write_text("--output", path, markdown(experiment.run_record, trials, _command(arguments, trials)))
         OUT.print(f"Wrote {path.absolute()}", soft_wrap=True)
 
 
@@ -132,10 +133,7 @@ def _check(arguments: argparse.Namespace) -> None:
     if not arguments.minutes > 0:
         raise ConfigError(f"--minutes is {arguments.minutes}, it must be above 0")
     if arguments.output is not None:
-        try:
-            arguments.output.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError(f"--output {str(arguments.output)!r} cannot be made: {error.strerror}") from error
+        make_folder("--output", arguments.output)
 
 
 def _settings(asked: str) -> list[str]:
