@@ -330,7 +330,8 @@ class OverheadResult(Record):
         traces_lost: How many of them were not there after the drain.
         expected_by_fork: Traces that each fork should have stored; empty in results of older analyses.
         lost_by_fork: How many of them were not there, likewise.
-        drain_rate_per_s: Traces a second that reach the store in a back-to-back burst.
+        drain_rate_per_s: Traces a second that reach the store in a back-to-back burst; ``None`` where chance decides
+            which calls leave one.
         load_rate_per_s: Calls a second in the measured blocks.
         flagged_calls: Calls kept but not analysed (warm-up, first of a block).
         failed_calls: Timed calls that raised.
@@ -426,7 +427,8 @@ class LoadStep(Record):
         forks: Forks that tried it.
         calls_per_fork: Calls of one arm in one fork.
         achieved_per_s: Calls a second that the strategy's arm made; ``baseline`` is the other arm's.
-        lost_share: Share of its traces that were not whole in the store after a drain.
+        lost_share: Share of its traces that were not whole in the store after a drain: the mean over forks, and by
+            ``per_fork`` each one's; there is no interval.
         traces_expected: Traces that the strategy's arms should have stored.
         traces_lost: How many of them were not there.
         held_s: How long the strategy's arm was at it, mean over forks; ``None`` in results of older analyses.
@@ -564,7 +566,7 @@ class StepSum(Record):
     Attributes:
         label: Provider and strategy, without the levels.
         into: Where the traces went.
-        asynchronous: Whether they were exported in the background.
+        asynchronous: Whether they were exported in the background; ``None``: as their MLflow does by itself.
         quantity: Name of the estimate: ``p50_ms`` or ``cpu_ms_per_call``.
         steps: The steps from ``untraced`` to ``exported``, from the lowest.
         whole: The step from ``untraced`` to ``exported``, measured in cells of its own.
@@ -579,7 +581,7 @@ class StepSum(Record):
 
     label: str
     into: str
-    asynchronous: bool
+    asynchronous: bool | None
     quantity: str
     steps: tuple[CostStep, ...]
     whole: CostStep

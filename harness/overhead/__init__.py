@@ -66,7 +66,8 @@ def analyse(records: CellRecords, measure: MeasureConfig) -> OverheadResult:
     """
     forks = complete_forks(records)
     level = quantile_level(measure)
-    ledger = estimates(forks, level=level)
+    sampled = 0 < records.cell.expected_share < 1
+    ledger = estimates(forks, level=level, sampled=sampled)
     p50 = ledger["p50_ms"]
     load = load_rate_per_s(forks)
     drain = drain_rate_per_s(forks)
@@ -93,7 +94,8 @@ def analyse(records: CellRecords, measure: MeasureConfig) -> OverheadResult:
         traces_lost=lost_traces(forks),
         expected_by_fork=tuple(fork.strategy.run.expected_traces for fork in forks),
         lost_by_fork=lost_by_fork(forks),
-        drain_rate_per_s=drain,
+        # The load is held against calls a second; traces a second are not known where chance decides.
+        drain_rate_per_s=None if sampled else drain,
         load_rate_per_s=load,
         flagged_calls=sum(fork.flagged_calls for fork in forks),
         failed_calls=sum(fork.failed_calls for fork in forks),

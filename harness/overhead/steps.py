@@ -56,13 +56,14 @@ _OF_THE_LEVELS = ("level", "against", "into")
 
 
 class Branch(NamedTuple):
-    """How traces leave: where to, and whether in the background."""
+    """How traces leave: where to, and whether in the background; ``None``: as their MLflow does by itself."""
 
     into: str
-    asynchronous: bool
+    asynchronous: bool | None
 
     def __str__(self) -> str:
-        return f"into {self.into}, {'asynchronously' if self.asynchronous else 'synchronously'}"
+        ways = {True: "asynchronously", False: "synchronously", None: "exported as MLflow has it"}
+        return f"into {self.into}, {ways[self.asynchronous]}"
 
 
 class Bounds(NamedTuple):
@@ -135,8 +136,10 @@ def _edge(result: CellResult) -> tuple[str, str]:
 
 def _branch(result: CellResult) -> Branch:
     export = result.cell.config.get("tracing", {}).get("export", {})
-    # MLflow exports in the background where nothing else is said, and into a collector always.
-    return Branch(result.cell.into, export.get("asynchronous") is not False)
+    if result.cell.into == "collector":
+        return Branch(result.cell.into, True)
+    # Where nothing is said, it is a matter of the version: MLflow 3.10 does not export in the background by itself.
+    return Branch(result.cell.into, export.get("asynchronous"))
 
 
 def _step_sum(cells: Sequence[CellResult], branch: Branch, quantity: str) -> StepSum:

@@ -66,13 +66,15 @@ def objections(
     forks: Sequence[Fork], load_rate_per_s: float | None, drain_rate_per_s: float | None, measure: MeasureConfig
 ) -> list[str]:
     """Why the latencies must not be judged, whatever their interval says; one clause each."""
-    found = [clause for clause in (_lost(forks), _surplus(forks), _stray(forks), _failures(forks)) if clause]
+    found = [
+        clause for clause in (_lost(forks), _astray(forks), _surplus(forks), _stray(forks), _failures(forks)) if clause
+    ]
     if load_rate_per_s is not None and drain_rate_per_s is not None:
         limit_per_s = measure.max_load * drain_rate_per_s
         if load_rate_per_s > limit_per_s * (1 + LOAD_TOLERANCE):
             found.append(
-                f"the load of {load_rate_per_s:.1f} calls a second saturated the store, which drains "
-                f"{drain_rate_per_s:.1f} traces a second and may be given {limit_per_s:.1f}"
+                f"the load of {load_rate_per_s:.1f} calls a second saturated the store, which drains the traces of "
+                f"{drain_rate_per_s:.1f} calls a second and may be given {limit_per_s:.1f}"
             )
     return found
 
@@ -81,6 +83,11 @@ def _lost(forks: Sequence[Fork]) -> str | None:
     lost = lost_traces(forks)
     clause = f"{lost} of {expected_traces(forks)} traces were lost, and dropping traces makes tracing look cheap"
     return clause if lost else None
+
+
+def _astray(forks: Sequence[Fork]) -> str | None:
+    astray = sum(run.astray_traces for fork in forks for run in (fork.strategy.run, fork.baseline.run))
+    return f"{astray} traces came to the store, although all were to go to the collector" if astray else None
 
 
 def _surplus(forks: Sequence[Fork]) -> str | None:

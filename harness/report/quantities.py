@@ -17,6 +17,10 @@ FLOOR = "the farther bound of the 95% interval of an A/A cell, in which both arm
 """What the A/A floor is, wherever a report says it."""
 
 
+OTHER_ARM = "Both arms of an A/A cell are untraced, and the arm that this cell is timed against is not."
+"""Why a step between two levels of tracing has no floor."""
+
+
 class Shown(NamedTuple):
     """One quantity as a text; ``reason`` says why it, or its interval, is not there."""
 
@@ -186,8 +190,10 @@ def floor_of_provider(
     """The floor of one quantity for the cell's provider in its own setting, or why there is none.
 
     The farther bound of the A/A cell's interval; a floor that was measured in another
-    setting, or in a cell that could not be judged, is refused.
+    setting, or in a cell that could not be judged, is refused, and so is any for a step between two levels of tracing.
     """
+    if result.cell.against != "untraced":
+        return None, OTHER_ARM
     provider = provider_label(result)
     floor_cells = [peer for peer in peers if peer.overhead is not None and peer.overhead.is_floor]
     bounds = [
@@ -204,10 +210,9 @@ def floor_of_provider(
     if floor_cells:
         return None, _no_floor(provider, floor_cells, name)
     if any(provider_label(other) == provider and other.cell.tracing == "none" for other in sweep.cells):
-        untraced = [peer for peer in peers if peer.cell.tracing == "none"]
-        if untraced:
-            return None, f"The tracing=none cell of {provider} has no timing result."
-        return None, f"The tracing=none cell of {provider} ran under other conditions."
+        untimed = any(peer.cell.tracing == "none" for peer in peers)
+        why = "has no timing result" if untimed else "ran under other conditions"
+        return None, f"The tracing=none cell of {provider} {why}."
     told = sweep.floors_ms.get(provider) if name == "p50_ms" else sweep.floors.get(provider, {}).get(name)
     if told is not None:
         return told, None

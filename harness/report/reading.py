@@ -146,7 +146,8 @@ Saturation: The offered rate is doubled until traces are lost, calls cannot keep
 come
 back to back. Each rate is held for some seconds, then everything is drained and counted; every fork runs the
 rates of the first. “Offered /s” is what was asked for, “Achieved /s” and “Untraced /s” what the two
-arms made of it, “Lost” the share of the traces that were not whole in the store. Loss begins between the
+arms made of it, “Lost” the share of the traces that were not whole in the store: the
+mean over forks, and the least and the greatest of them. Loss begins between the
 highest rate without loss and the lowest with loss: a bracket, and no confidence interval. A queue hides a rate that the
 store cannot take until it is full, so a rate without loss is one that lost none within that time.
 """

@@ -82,7 +82,8 @@ def way_of(one: StepSum) -> str:
     if one.into == "collector":
         return "into an OTLP collector, in batches"
     place = "an MLflow server over HTTP" if one.into == "server" else "SQLite"
-    return f"into {place}, {'in the background' if one.asynchronous else 'synchronously'}"
+    ways = {True: "in the background", False: "synchronously", None: "as MLflow has it"}
+    return f"into {place}, {ways[one.asynchronous]}"
 
 
 def _row(one: StepSum) -> StepRow:

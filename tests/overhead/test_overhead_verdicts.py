@@ -153,6 +153,13 @@ def test_lost_traces_forbid_a_verdict(judge: Judge) -> None:
     assert "4.12" not in result.sentence
 
 
+def test_traces_that_went_astray_forbid_a_verdict(judge: Judge) -> None:
+    """Though the collector received all, what came to the store as well was work that should not have been done."""
+    result = judge(4120, arm_run=lambda f, a: {"astray_traces": 2} if (f, a) == (1, "strategy") else {})
+    assert result.sentence == ("not judged: 2 traces came to the store, although all were to go to the collector")
+    assert result.traces_lost == 0
+
+
 def test_traced_baseline_forbids_a_verdict(judge: Judge) -> None:
     """A baseline arm that left traces is no baseline."""
     result = judge(4120, arm_run=lambda f, a: {"stored_traces": 2} if (f, a) == (0, "baseline") else {})
@@ -165,7 +172,7 @@ def test_saturated_store_forbids_a_verdict(judge: Judge) -> None:
     assert result.verdict == "not judged"
     assert result.sentence == (
         "not judged: the load of 47.6 calls a second saturated the store, "
-        "which drains 50.0 traces a second and may be given 40.0"
+        "which drains the traces of 50.0 calls a second and may be given 40.0"
     )
 
 

@@ -11,9 +11,12 @@ import pytest
 from harness.config import LEVELS
 from harness.overhead import step_sums
 from harness.report import html_report, markdown_report
-from harness.report.quantities import quantities
-from harness.report.steps import step_tables
+from harness.report.floors import load_floor
+from harness.report.format import ABSENT
+from harness.report.quantities import OTHER_ARM, quantities
+from harness.report.steps import step_tables, way_of
 from harness.report.steps_figure import steps_figure
+from harness.report.view import sweep_view
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,7 +54,11 @@ def test_the_table_has_each_step_and_the_verdict(levels_sweep: SweepResult) -> N
     assert (latency.label, latency.levels) == ("openai / autolog", tuple(LEVELS[1:]))
     assert cpu.title == "added CPU time per call"
     (row,) = latency.rows
-    assert row.way == "into SQLite, in the background"
+    assert row.way == "into SQLite, as MLflow has it"
+    ways = {True: "in the background", False: "synchronously"}
+    for asynchronous, words in ways.items():
+        told = latency.sums[0].model_copy(update={"asynchronous": asynchronous})
+        assert way_of(told) == f"into SQLite, {words}"
     assert row.total.startswith("5.1")
     assert row.whole.startswith("4.0")
     assert row.verdict == "disagree"
@@ -108,3 +115,16 @@ def test_reports_say_how_sum_and_whole_are_held(levels_sweep: SweepResult) -> No
         assert "There is no synchronous way into a collector: MLflow exports over OTLP in batches only." in text
         assert "two that agree in truth are said to disagree at most once in twenty times" in text
         assert "sampled_out: every trace sampled out" in text
+
+
+def test_a_step_has_no_floor(levels_sweep: SweepResult, make_sweep: Callable[..., SweepResult]) -> None:
+    """Both arms of an A/A cell are untraced: it does not say how far apart two arms are that both import MLflow."""
+    floor_cell = make_sweep().cells[0]
+    view = sweep_view(levels_sweep.model_copy(update={"cells": (floor_cell, *levels_sweep.cells)}))
+    by_edge = {(one.result.cell.against, one.result.cell.level): one for one in view.cells[1:]}
+    step, whole = by_edge["dropped", "exported"], by_edge["untraced", "exported"]
+    assert whole.shown["floor"].text != ABSENT
+    assert (step.shown["floor"].text, step.floor_ms) == (ABSENT, None)
+    assert step.shown["floor"].reason == OTHER_ARM
+    assert {floor.text for floor in step.floors.values()} == {ABSENT}
+    assert load_floor(step, "threads:8", "p50_ms", view) == (None, OTHER_ARM)
