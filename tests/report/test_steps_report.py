@@ -13,7 +13,7 @@ from harness.overhead import step_sums
 from harness.report import html_report, markdown_report
 from harness.report.quantities import quantities
 from harness.report.steps import step_tables
-from harness.report.steps_figure import steps_figure
+from harness.report.steps_figure import by_scale, steps_figure
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -108,3 +108,24 @@ def test_reports_say_how_sum_and_whole_are_held(levels_sweep: SweepResult) -> No
         assert "There is no synchronous way into a collector: MLflow exports over OTLP in batches only." in text
         assert "two that agree in truth are said to disagree at most once in twenty times" in text
         assert "sampled_out: every trace sampled out" in text
+
+
+def test_ways_that_dwarf_the_others_get_a_scale_of_their_own(levels_sweep: SweepResult) -> None:
+    """Waiting for each export costs many times as much, and beside it no step in the background could be seen."""
+    table = step_tables(levels_sweep)[0]
+    (fast,) = table.sums
+
+    def scaled(factor: float) -> list[int]:
+        assert fast.whole.estimate is not None
+        whole = fast.whole.estimate.model_copy(
+            update={"value": (fast.whole.estimate.value or 0.0) * factor, "low": None, "high": None}
+        )
+        slow = fast.model_copy(
+            update={"asynchronous": False, "whole": fast.whole.model_copy(update={"estimate": whole})}
+        )
+        both = table._replace(rows=table.rows * 2, sums=(fast, slow), sentences=table.sentences * 2)
+        return [len(part.sums) for part in by_scale(both)]
+
+    assert scaled(50.0) == [1, 1]
+    assert scaled(1.0) == [2]
+    assert by_scale(table) == [table]
