@@ -149,7 +149,7 @@ class CompletenessResult(Record):
         facts_version: Version of the table of facts that was judged by; 0 where nobody said.
         recall_low: Lower bound of the 95% interval of ``recall`` over samples, for other prompts like these: see
             ``harness.completeness.spread``. Of this very prompt set ``recall`` is a count and has no error. ``None``
-            without one, and ``reasons["recall_interval"]`` says why.
+            without one; where there is a recall, ``reasons["recall_interval"]`` says why.
         recall_high: Upper bound.
     """
 

@@ -93,7 +93,7 @@ def _judge(records: CellRecords) -> CompletenessResult:
     verdicts = tally_verdicts(judgements)
     scores, reasons = _scores(verdicts, records, join, comparison)
     spread = recall_spread(judgements)
-    if isinstance(spread, str):
+    if isinstance(spread, str) and scores["recall"] is not None:
         reasons["recall_interval"] = spread
     stored = sum(len(unit.traces) for unit in join.units)
     return CompletenessResult(
