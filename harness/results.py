@@ -147,6 +147,10 @@ class CompletenessResult(Record):
             ``reasons["transparency"]`` says why.
         defects: Known defects that the cell's scenarios could show.
         facts_version: Version of the table of facts that was judged by; 0 where nobody said.
+        recall_low: Lower bound of the 95% interval of ``recall`` over samples, for other prompts like these: see
+            ``harness.completeness.spread``. Of this very prompt set ``recall`` is a count and has no error. ``None``
+            without one; where there is a recall, ``reasons["recall_interval"]`` says why.
+        recall_high: Upper bound.
     """
 
     calls: int
@@ -168,6 +172,8 @@ class CompletenessResult(Record):
     transparency_compared: int | None = None
     defects: tuple[DefectFinding, ...] = ()
     facts_version: int = 0
+    recall_low: float | None = None
+    recall_high: float | None = None
 
 
 class Estimate(Record):
@@ -310,6 +316,18 @@ class Disturbance(Record):
     sentence: str
 
 
+class QuantileShift(Record):
+    """What the strategy adds at one quantile of the latencies: a point of the shift function.
+
+    Attributes:
+        percent: The quantile in percent, such as 90.
+        added: Traced minus untraced quantile, per-fork differences and their mean, in ms.
+    """
+
+    percent: int
+    added: Estimate
+
+
 class OverheadResult(Record):
     """What tracing costs in one cell, always against the cell's own ``none`` arm.
 
@@ -344,6 +362,8 @@ class OverheadResult(Record):
         drift: Whether it held from fork to fork.
         disturbance: What else the machine did.
         warnings: What a reader of the verdict has to know beside it, one sentence each.
+        shift: What is added at each quantile that enough calls support, in ascending order; empty in results of
+            older analyses.
     """
 
     forks: int
@@ -368,6 +388,7 @@ class OverheadResult(Record):
     warnings: tuple[str, ...] = ()
     expected_by_fork: tuple[int, ...] = ()
     lost_by_fork: tuple[int, ...] = ()
+    shift: tuple[QuantileShift, ...] = ()
 
 
 class CorrectedVerdict(Record):
@@ -650,6 +671,8 @@ class SweepResult(Record):
             cells that were not judged have none.
         load_corrections: By cell id and load, the same of the verdicts under further loads; both are held together.
         upgrades: Pairs of cells that differ in their runtime alone, and what that changed in cost.
+        experiment_id: The MLflow experiment that holds the runs and traces; empty where nobody said.
+        ui_address: Where MLflow's UI of that store is to be found, such as ``http://127.0.0.1:5000``; empty likewise.
     """
 
     sweep_id: str
@@ -664,3 +687,5 @@ class SweepResult(Record):
     ended_unix_ns: int
     steps: tuple[StepSum, ...] = ()
     upgrades: tuple[Upgrade, ...] = ()
+    experiment_id: str = ""
+    ui_address: str = ""

@@ -24,6 +24,7 @@ from harness.overhead.ledger import (
     lost_traces,
 )
 from harness.overhead.samples import complete_forks
+from harness.overhead.shift import shift
 from harness.overhead.steady import steady_state, why_unsteady
 from harness.overhead.steps import step_sums
 from harness.overhead.stopping import asked_half_width_ms, ending, half_width_ms
@@ -106,6 +107,7 @@ def analyse(records: CellRecords, measure: MeasureConfig) -> OverheadResult:
         drift=drift(forks, margin_ms),
         disturbance=disturbed,
         warnings=tuple(_warnings(steady, disturbed, by_interval)),
+        shift=shift(forks, level=level),
     )
 
 

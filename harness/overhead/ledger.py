@@ -123,9 +123,13 @@ def _latency(name: str, forks: Sequence[Fork], level: float) -> Estimate:
     quantity = _Quantity(name, "ms", CLOCK_STEP_MS)
     if reason := _too_few([fork.calls for fork in forks], forks, name.removesuffix("_ms"), least, "analysed calls"):
         return _withheld(quantity, forks, reason)
-    return _quantile(
-        quantity, forks, q, level, [(fork.strategy.latency_ns, fork.baseline.latency_ns) for fork in forks]
-    )
+    return added_quantile(name, q, forks, level)
+
+
+def added_quantile(name: str, q: float, forks: Sequence[Fork], level: float) -> Estimate:
+    """Traced minus untraced quantile of the latencies in ms, whether or not enough calls support it."""
+    pairs = [(fork.strategy.latency_ns, fork.baseline.latency_ns) for fork in forks]
+    return _quantile(_Quantity(name, "ms", CLOCK_STEP_MS), forks, q, level, pairs)
 
 
 def _first_chunk(forks: Sequence[Fork], level: float) -> Estimate:

@@ -26,8 +26,23 @@ __all__ = [
     "finding_sentences",
     "html_report",
     "markdown_report",
+    "report_files",
     "verdict_sentences",
 ]
+
+
+def report_files(sweep: SweepResult) -> dict[str, str]:
+    """Everything that a sweep's report consists of, by file name: HTML, Markdown with its figures, and JSON."""
+    # Matplotlib takes half a second to import, and a terminal needs no figure.
+    from harness.report.pictures import pictures  # noqa: PLC0415 - see above
+
+    drawn = pictures(sweep_view(sweep))
+    return {
+        "report.html": html_report(sweep),
+        "report.md": markdown_report(sweep, drawn),
+        "cells.json": cells_json(sweep),
+        **{one.file: one.text for one in drawn},
+    }
 
 
 def verdict_sentences(sweep: SweepResult) -> list[str]:

@@ -10,6 +10,13 @@ from harness.report.settings import provider_label
 if TYPE_CHECKING:
     from harness.results import CellResult, Estimate, OverheadResult, SweepResult
 
+QUANTILES_LEAD = (
+    "What the strategy adds at quantiles of the latencies, from the fast calls to the slow ones: the mean over "
+    "forks of traced minus untraced, with its 95% interval over forks, each for itself. Quantiles that too few "
+    "calls support are left out."
+)
+"""What the shift function is, wherever a report shows it."""
+
 REFERENCE_CALL_MS = 500.0
 """An ordinary answer of a hosted model: what added milliseconds are set against."""
 
@@ -101,6 +108,18 @@ def why_no_overhead(result: CellResult) -> str:
     if isinstance(measure, dict) and measure.get("timing") is False:
         return "The timing pass was switched off (measure.timing=false)."
     return "The timing pass left no result."
+
+
+def why_no_shift(result: CellResult) -> str:
+    """Why there is no interval at any quantile of the latencies."""
+    if result.overhead is None:
+        return why_no_overhead(result)
+    shift = result.overhead.shift
+    if shift:
+        return shift[0].added.reason or "No interval could be computed."
+    p50 = result.overhead.estimates.get("p50_ms")
+    reason = None if p50 is None else estimate_shown(p50).reason
+    return reason or "The calls are too few, or the result is of an older analysis."
 
 
 def estimate_shown(estimate: Estimate) -> Shown:

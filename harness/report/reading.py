@@ -51,6 +51,15 @@ Recall: Of all facts that the recorded exchanges prove about the calls (models, 
 answer, token usage, errors, nesting, times), the share that the trace holds with the right value in the place
 where MLflow and its UI look. OTel recall judges the same facts in the places of OpenTelemetry's GenAI conventions.
 
+Interval of recall: For the prompts that ran recall is a count and has no error. Its 95% interval, in the figure of
+cost against completeness and in the ledger, is Student's t over samples and says how far it may be off
+for other prompts like these: facts of one sample stand and fall together. It holds as far as the prompt set stands for
+what will be asked.
+
+Dominated: Another strategy of the same provider records at least as many of the facts, its whole interval of added
+p50 lies below, and it changes and loses no more calls. Strategies whose intervals of cost overlap do not dominate
+each other in cost.
+
 Fidelity: 1 - wrong / (recorded + elsewhere + wrong): of what the trace does say, the share that can be
 trusted. Recall tells what is there, fidelity whether it is true.
 
@@ -63,6 +72,10 @@ ends in each way in turn; what the store holds afterwards is counted.
 Added p50: The strategy's median latency minus the untraced median in each fork, averaged over the forks. Both
 arms run in turns on the same machine in blocks of random order, with the same simulated answers, so a cell
 carries its own baseline. “Of a 500 ms call” sets it against an ordinary answer of a hosted model.
+
+Added at quantiles: Traced minus untraced at each tenth of the latencies and beyond, in each fork, averaged over the
+forks: whether tracing costs slow calls more than fast ones. Each 95% interval stands for itself; of ten or so, one may
+well miss. The tails need enough calls: at least three beyond the quantile in each arm of each fork, five beyond p99.
 
 Fork: A fresh pair of processes, one for each arm. Calls of one process resemble each other, so forks, not calls,
 are what is counted. Under four forks there is no interval and no verdict.

@@ -227,7 +227,14 @@ def _groups(view: SweepView) -> list[tuple[str, str, list[CellView]]]:
 
 def verdicts(view: SweepView) -> list[VerdictSentence]:
     """One sentence a provider and setting, in the order of the cells."""
-    return [_provider_sentence(provider, subject, cells) for provider, subject, cells in _groups(view)]
+    found: list[VerdictSentence] = []
+    for provider, subject, cells in _groups(view):
+        one = _provider_sentence(provider, subject, cells)
+        # What the floor is need be said but once.
+        if any(FLOOR in before.text for before in found):
+            one = one._replace(text=one.text.replace(f", {FLOOR}", ""))
+        found.append(one)
+    return found
 
 
 def _paces(view: SweepView) -> Iterator[str]:

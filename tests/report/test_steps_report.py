@@ -15,7 +15,7 @@ from harness.report.floors import load_floor
 from harness.report.format import ABSENT
 from harness.report.quantities import OTHER_ARM, quantities
 from harness.report.steps import step_tables, way_of
-from harness.report.steps_figure import steps_figure
+from harness.report.steps_figure import by_scale, steps_figure
 from harness.report.view import sweep_view
 
 if TYPE_CHECKING:
@@ -128,3 +128,24 @@ def test_a_step_has_no_floor(levels_sweep: SweepResult, make_sweep: Callable[...
     assert step.shown["floor"].reason == OTHER_ARM
     assert {floor.text for floor in step.floors.values()} == {ABSENT}
     assert load_floor(step, "threads:8", "p50_ms", view) == (None, OTHER_ARM)
+
+
+def test_ways_that_dwarf_the_others_get_a_scale_of_their_own(levels_sweep: SweepResult) -> None:
+    """Waiting for each export costs many times as much, and beside it no step in the background could be seen."""
+    table = step_tables(levels_sweep)[0]
+    (fast,) = table.sums
+
+    def scaled(factor: float) -> list[int]:
+        assert fast.whole.estimate is not None
+        whole = fast.whole.estimate.model_copy(
+            update={"value": (fast.whole.estimate.value or 0.0) * factor, "low": None, "high": None}
+        )
+        slow = fast.model_copy(
+            update={"asynchronous": False, "whole": fast.whole.model_copy(update={"estimate": whole})}
+        )
+        both = table._replace(rows=table.rows * 2, sums=(fast, slow), sentences=table.sentences * 2)
+        return [len(part.sums) for part in by_scale(both)]
+
+    assert scaled(50.0) == [1, 1]
+    assert scaled(1.0) == [2]
+    assert by_scale(table) == [table]
