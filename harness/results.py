@@ -97,8 +97,9 @@ class DefectFinding(Record):
         defect: Name of its row in the table of known defects.
         title: What is wrong, in one sentence.
         versions: The versions that it was seen in, in words.
-        status: ``found``: the cell's evidence shows it; ``mended``: the scenario that shows it ran
-            and it was not there; rows whose scenario did not run are left out.
+        status: ``found``: the cell's evidence shows it; ``mended``: the scenario that shows it ran in a version newer
+            than those that it was seen in, and it was not there; ``not found``: likewise in one that is not newer.
+            Rows whose scenario did not run are left out.
         calls: Calls that met it.
         applicable: Calls that could have.
         call_id: The first of them, or the first that could have.
@@ -110,7 +111,7 @@ class DefectFinding(Record):
     defect: str
     title: str
     versions: str = ""
-    status: Literal["found", "mended"]
+    status: Literal["found", "mended", "not found"]
     calls: int
     applicable: int
     call_id: str | None = None
@@ -341,8 +342,10 @@ class OverheadResult(Record):
             ``first_call_cpu_ms`` and ``first_calls_cpu_ms``.
         verdict: On added p50. ``not judged`` where the data forbid a verdict.
         sentence: The verdict in words.
-        smallest_effect_ms: Half-width of the interval of added p50: an effect smaller than this
-            could not have been told from none in this run.
+        smallest_effect_ms: Half-width of the interval of added p50: what a precision is asked of. A true effect of
+            this size is told from none in hardly more than half of such runs.
+        smallest_found_ms: The smallest true effect that is told from none in 80% of runs with this spread; ``None``
+            without an interval, and in results of older analyses.
         equivalence_margin_ms: The margin that ``equivalent`` refers to.
         traces_expected: Traces that the strategy's arms should have stored.
         traces_lost: How many of them were not there after the drain.
@@ -380,6 +383,7 @@ class OverheadResult(Record):
     flagged_calls: int
     failed_calls: int
     is_floor: bool
+    smallest_found_ms: float | None = None
     p_no_difference: float | None = None
     p_no_equivalence: float | None = None
     steady: SteadyState | None = None
@@ -422,6 +426,7 @@ class LoadDisturbance(Record):
         others_cores: Over all watched runs; ``None`` if none was watched.
         stolen_cores: Likewise.
         flagged_forks: Forks with a flagged run.
+        short_runs: Watched runs that were too short for the kernel's counters to tell who ran; they may be flagged.
         without_verdict: The verdict of the other forks alone; ``None`` where none was flagged, and where too few
             are left.
         decides: Whether the verdict hangs on the flagged forks: without them it is another, or cannot be told.
@@ -435,6 +440,7 @@ class LoadDisturbance(Record):
     others_cores: float | None = None
     stolen_cores: float | None = None
     flagged_forks: tuple[int, ...] = ()
+    short_runs: int = 0
     without_verdict: VerdictName | None = None
     decides: bool = False
     sentence: str
@@ -597,6 +603,9 @@ class StepSum(Record):
             and leaves the margin.
         margin_ms: How far they may lie apart and still agree; ``None`` where there is no whole, and in results of
             older analyses.
+        p_adjusted: Of a difference as large as this one if sum and whole are equal, corrected for all the sweep's sums;
+            ``None`` without an interval, and in results of older analyses, which did not correct.
+        comparisons: Sums that the correction is for.
         sentence: The verdict in words.
     """
 
@@ -611,6 +620,8 @@ class StepSum(Record):
     verdict: SumVerdict
     sentence: str
     margin_ms: float | None = None
+    p_adjusted: float | None = None
+    comparisons: int = 0
 
 
 class CostChange(Record):

@@ -22,7 +22,7 @@ ALPHA = 1 - FIXED_LEVEL
 """Probability of at least one false finding among comparisons that are made together, at most."""
 
 POWER = 0.8
-"""Of the smallest rise that a gate can see: so often it would be found."""
+"""Of the smallest effect that can be seen: so often it would be found."""
 
 
 class Difference(NamedTuple):
@@ -66,6 +66,18 @@ class Difference(NamedTuple):
     @property
     def _raised(self) -> float:
         return ALPHA / (1 - STOPPED_LEVEL) if self.stopped_early else 1.0
+
+
+def smallest_found(half_width: float, forks: int, level: float) -> float:
+    """The smallest true effect that ``POWER`` of runs with this spread tell from none, by the noncentral t.
+
+    Args:
+        half_width: Of the Student's t interval of one mean.
+        forks: Values that it rests on.
+        level: Level of its t quantile.
+    """
+    critical = float(stdtrit(forks - 1, (1 + level) / 2))
+    return float(nctdtrinc(forks - 1, 1 - POWER, critical)) * half_width / critical
 
 
 def contrast(groups: Sequence[tuple[float, Sequence[float]]], *, stopped_early: bool) -> Difference | str:

@@ -19,6 +19,8 @@ import math
 from typing import TYPE_CHECKING, NamedTuple
 
 from harness.errors import ConfigError
+from harness.overhead.contrasts import POWER, smallest_found
+from harness.overhead.intervals import FIXED_LEVEL
 from harness.overhead.ledger import expected_traces, lost_traces
 
 if TYPE_CHECKING:
@@ -112,8 +114,14 @@ def _failures(forks: Sequence[Fork]) -> str | None:
     return f"{one_sided} of {compared} calls failed in one arm only, so the calls that are left are not a fair sample"
 
 
-def rule(
-    p50: Estimate, margin_ms: float, objected: Sequence[str], *, is_floor: bool, unsteady: str | None = None
+def rule(  # noqa: PLR0913 - each is one thing that a verdict rests on
+    p50: Estimate,
+    margin_ms: float,
+    objected: Sequence[str],
+    *,
+    is_floor: bool,
+    unsteady: str | None = None,
+    level: float = FIXED_LEVEL,
 ) -> Ruling:
     """Judge added p50.
 
@@ -124,6 +132,7 @@ def rule(
         is_floor: Whether both arms were equal, so that the result is the noise floor.
         unsteady: Why the cost is not one number, in one clause, where it changed so much while it was
             measured that the later calls do not give the same verdict.
+        level: Level of the t quantile of its interval.
     """
     if objected or p50.value is None or p50.low is None or p50.high is None:
         return Ruling("not judged", _not_judged(p50, objected))
@@ -135,7 +144,7 @@ def rule(
             f"added p50 is {span_ms(p50.value, p50.low, p50.high, sign=True)} a call{_interval_of(p50)}{_beside(p50)}"
         )
         return Ruling("inconclusive", f"inconclusive: {added}; {unsteady}")
-    return Ruling(verdict, _sentence(verdict, p50, (p50.value, p50.low, p50.high), margin_ms))
+    return Ruling(verdict, _sentence(verdict, p50, (p50.value, p50.low, p50.high), margin_ms, level))
 
 
 def verdict_of(low: float, high: float, margin_ms: float) -> VerdictName:
@@ -155,7 +164,9 @@ def _not_judged(p50: Estimate, objected: Sequence[str]) -> str:
     return f"{sentence}; the mean difference is {_number(p50.value, abs(p50.value), sign=True)} ms a call{_beside(p50)}"
 
 
-def _sentence(verdict: VerdictName, p50: Estimate, bounds: tuple[float, float, float], margin_ms: float) -> str:
+def _sentence(
+    verdict: VerdictName, p50: Estimate, bounds: tuple[float, float, float], margin_ms: float, level: float
+) -> str:
     value, low, high = bounds
     tail = f"a call{_interval_of(p50)}"
     share = f"{_share(abs(value))} of a {TYPICAL_CALL_MS:.0f} ms call"
@@ -165,10 +176,10 @@ def _sentence(verdict: VerdictName, p50: Estimate, bounds: tuple[float, float, f
         return f"faster by {span_ms(-value, -high, -low)} {tail}, {share}{_beside(p50)}"
     added = f"added p50 is {span_ms(value, low, high, sign=True)} {tail}{_beside(p50)}"
     if verdict == "inconclusive":
-        seen = (high - low) / 2
+        seen = smallest_found((high - low) / 2, p50.forks, level)
         return (
             f'inconclusive: {added}; the interval includes zero, which is not "no overhead": '
-            f"this run could not have seen less than {_number(seen, seen)} ms"
+            f"only an effect from {_number(seen, seen)} ms on would be seen in {POWER:.0%} of such runs"
         )
     side = "; small, but above zero" if low > 0 else "; small, but below zero" if high < 0 else ""
     return f"equivalent within {margin_ms:g} ms: {added}{side}"

@@ -46,8 +46,9 @@ def report_files(sweep: SweepResult) -> dict[str, str]:
 
 
 def verdict_sentences(sweep: SweepResult) -> list[str]:
-    """The verdict in plain text: one or two sentences for each provider and setting, then whether steps sum up."""
-    return [*(str(verdict) for verdict in verdicts(sweep_view(sweep))), *(one.sentence for one in sweep.steps)]
+    """The verdict in plain text: where the cost goes, one or two sentences for each provider and setting, then CPU."""
+    cpu = [one.sentence for one in sweep.steps if one.quantity != "p50_ms"]
+    return [*(str(verdict) for verdict in verdicts(sweep_view(sweep))), *cpu]
 
 
 def finding_sentences(sweep: SweepResult) -> list[str]:

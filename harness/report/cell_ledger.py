@@ -42,13 +42,13 @@ def _recall(completeness: CompletenessResult) -> list[tuple[str, str]]:
 
 def _timing_ledger(cell: CellView, overhead: OverheadResult) -> list[tuple[str, str]]:
     load, drain = overhead.load_rate_per_s, overhead.drain_rate_per_s
-    smallest = quantity(overhead.smallest_effect_ms, "ms")
+    smallest = quantity(overhead.smallest_found_ms, "ms")
     floor = cell.shown["floor"]
     period = quantity(cell.result.cell.period_ms, "ms")
     return [
         ("Forks", str(overhead.forks)),
         ("Analysed calls a fork and arm", str(overhead.calls_per_fork)),
-        ("Smallest effect this run could have seen", _or_why(smallest, "added p50 has no interval")),
+        ("Smallest effect seen in 80% of such runs", _or_why(smallest, "added p50 has no interval")),
         ("Equivalence margin", quantity(overhead.equivalence_margin_ms, "ms")),
         ("A/A floor of the provider", _or_why(floor.text, (floor.reason or "").rstrip("."))),
         ("Load", _or_why(f"{number(load)} calls/s" if load is not None else ABSENT, "not measured")),

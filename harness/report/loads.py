@@ -227,7 +227,7 @@ def _checks(load: LoadResult, correction: CorrectedVerdict | None) -> Shown:
         words.append("machine not watched")
     else:
         flagged = f"disturbed in {machine.flagged_runs} of {count(machine.watched_runs, 'run')}"
-        words.append(flagged if machine.flagged_runs else "undisturbed")
+        words.append(flagged if machine.flagged_runs else "too short to tell" if machine.short_runs else "undisturbed")
         told.append(machine.sentence)
     return Shown(", ".join(words), ". ".join(told) or None)
 

@@ -125,14 +125,17 @@ def _finding_lines(found: list[Finding]) -> list[str]:
         if len(rows) > _FINDINGS_OF_A_KIND:
             lines += ["", f"{len(rows) - _FINDINGS_OF_A_KIND} more stand in report.html."]
         lines.append("")
-    return lines or ["Nothing was changed, lost, wrong, missing or elsewhere.", ""]
+    return lines or [
+        "No call was changed, no trace lost, and no fact is wrong, missing or elsewhere; known defects follow.",
+        "",
+    ]
 
 
 def _defect_lines(view: SweepView) -> list[str]:
     rows = [
         [
             defect.status,
-            escape(f"{'mended: ' if defect.status == 'mended' else ''}{defect.title}"),
+            escape(f"{'' if defect.status == 'found' else f'{defect.status}: '}{defect.title}"),
             escape(entry.cell.name),
             f"{entry.calls} of {entry.applicable}",
             *(escape(clip(text, 80)) for text in (entry.sample_id, entry.wire, entry.traced, entry.trace_id)),
@@ -239,7 +242,7 @@ def _precision_rows(view: SweepView) -> Iterable[list[str]]:
             continue
         load, drain = number(overhead.load_rate_per_s), number(overhead.drain_rate_per_s)
         counts = [overhead.forks, overhead.calls_per_fork, overhead.flagged_calls, overhead.failed_calls]
-        smallest = quantity(overhead.smallest_effect_ms, "ms")
+        smallest = quantity(overhead.smallest_found_ms, "ms")
         pace = quantity(cell.result.cell.period_ms, "ms")
         yield [str(cell.number), escape(cell.name), *map(str, counts), smallest, load, drain, pace]
 

@@ -68,7 +68,7 @@ COLUMNS = (
     Column("share", "Of a 500 ms call [95%]", "Added p50 as a share of a call that takes 500 ms."),
     Column("p95", "Added p95 [95%]", "What the strategy adds to the 95th percentile."),
     Column("cpu", "CPU added / call", "CPU time of all threads, up to the end of the drain."),
-    Column("drain", "Drain / trace", "Waiting at the end until everything is stored, per trace."),
+    Column("drain", "Drain / trace", "Time from the last call of a burst to the store's last write, per trace."),
     Column("bytes", "Stored / trace", "Growth of the store per trace."),
     Column("floor", "A/A floor", f"{FLOOR[0].upper()}{FLOOR[1:]}: noise alone may look as large as that."),
 )
@@ -138,6 +138,17 @@ def ordered_estimates(overhead: OverheadResult) -> list[Estimate]:
     return known + [overhead.estimates[name] for name in sorted(set(overhead.estimates) - set(ESTIMATES))]
 
 
+def judged_elsewhere(result: CellResult) -> str:
+    """Why the cell's completeness says nothing of the place that its timed traces go to; empty if it does."""
+    into = result.cell.into
+    if into == "sqlite":
+        return ""
+    judged = f"The completeness pass writes to your own store, and not into the {into} that the timed traces go to"
+    if into == "collector":
+        return f"{judged}: with tracing.into=collector MLflow itself holds no trace."
+    return f"{judged}: what stands here was judged in that store."
+
+
 def _score(result: CellResult, name: str) -> Shown:
     completeness = result.completeness
     if completeness is None:
@@ -145,7 +156,10 @@ def _score(result: CellResult, name: str) -> Shown:
     value: float | None = getattr(completeness, name)
     if value is None:
         return Shown(ABSENT, completeness.reasons.get(name, "No fact applies."))
-    return Shown(percent(value))
+    elsewhere = judged_elsewhere(result)
+    if elsewhere and result.cell.into == "collector":
+        return Shown(ABSENT, elsewhere)
+    return Shown(f"{percent(value)} in your own store", elsewhere) if elsewhere else Shown(percent(value))
 
 
 def traces_shown(result: CellResult) -> tuple[Shown, str]:
@@ -162,7 +176,11 @@ def traces_shown(result: CellResult) -> tuple[Shown, str]:
         )
         if number
     ]
-    return Shown(f"{completeness.traces_stored} / {completeness.traces_expected}"), ", ".join(troubles)
+    counted = f"{completeness.traces_stored} / {completeness.traces_expected}"
+    elsewhere = judged_elsewhere(result) if completeness.traces_expected else ""
+    if elsewhere and result.cell.into == "collector":
+        return Shown(ABSENT, elsewhere), ", ".join(troubles)
+    return Shown(f"{counted} in your own store" if elsewhere else counted, elsewhere or None), ", ".join(troubles)
 
 
 def _estimate(result: CellResult, name: str) -> Shown:

@@ -273,6 +273,7 @@ def test_disturbed_runs_of_a_load_are_flagged_and_kept(records: Callable[..., Ce
     (calm,) = analyse_loads(records(*calm_runs)._replace(machine=quiet), MeasureConfig())
     assert calm.disturbance is not None
     assert (calm.disturbance.watched_runs, calm.disturbance.flagged_runs, calm.disturbance.decides) == (11, 0, False)
+    assert calm.disturbance.sentence.startswith("undisturbed: in no run did others take more than 0.1 cores and 50 ms")
 
 
 def test_with_four_forks_a_disturbance_may_decide(records: Callable[..., CellRecords]) -> None:
@@ -295,6 +296,11 @@ def test_what_was_not_watched_is_not_undisturbed(records: Callable[..., CellReco
     (found,) = analyse_loads(records(*runs)._replace(machine=short), MeasureConfig())
     assert found.disturbance is not None
     assert (found.disturbance.watched_runs, found.disturbance.flagged_runs) == (8, 0)
+    assert found.disturbance.short_runs == 8
+    assert found.disturbance.sentence.startswith(
+        "whether it was disturbed cannot be told (8 of 8 runs took less than 0.5 s, too short for the counters): in no "
+        "run did others take more than 0.1 cores and 50 ms, the counters' rounding; others took 0.300 cores"
+    )
 
 
 def test_verdicts_under_loads_are_corrected_with_those_of_cells(make_records: MakeRecords) -> None:

@@ -10,13 +10,15 @@ import pytest
 
 from harness.config import LEVELS
 from harness.overhead import step_sums
-from harness.report import html_report, markdown_report
+from harness.report import html_report, markdown_report, verdict_sentences
 from harness.report.floors import load_floor
 from harness.report.format import ABSENT
 from harness.report.quantities import OTHER_ARM, quantities
+from harness.report.soundness import cost_rows, doubts
 from harness.report.steps import step_tables, way_of
 from harness.report.steps_figure import by_scale, steps_figure
 from harness.report.view import sweep_view
+from harness.results import Drift
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -82,6 +84,29 @@ def test_the_other_arm_is_named_where_it_is_not_untraced(levels_sweep: SweepResu
     assert not any(level in shown["untraced"] for level in LEVELS)
 
 
+def test_ledger_and_doubts_name_the_other_arm(levels_sweep: SweepResult) -> None:
+    """Beside a step's cost stands the level below, by its name, and a drift of it is not one of an untraced arm."""
+    view = sweep_view(levels_sweep)
+    step = next(cell for cell in view.cells if cell.result.cell.against == "sampled_out")
+    row = next(row for row in cost_rows(step) if row.name == "p50_ms")
+    assert row.untraced.endswith(", sampled_out")
+    assert step.result.overhead is not None
+    seen = Drift(changes={}, sentence="", seen=("baseline_p50_ms",))
+    drifted = step.result.model_copy(update={"overhead": step.result.overhead.model_copy(update={"drift": seen})})
+    assert "sampled_out p50 drifted from fork to fork" in list(doubts(step._replace(result=drifted)))
+
+
+def test_a_levels_page_opens_with_its_steps(levels_sweep: SweepResult) -> None:
+    """Where the cost goes is the first that a reader is told, and the terminal tells it once."""
+    opening = markdown_report(levels_sweep).split("\n")[2]
+    assert opening.startswith("**Where the cost of openai / autolog goes**: Into sqlite, ")
+    assert ": the steps of added p50 sum to " in opening
+    assert " disagree" in opening
+    told = verdict_sentences(levels_sweep)
+    assert sum("steps of added p50" in sentence for sentence in told) == 1
+    assert sum("steps of CPU added" in sentence for sentence in told) == 1
+
+
 def test_the_figure_stacks_the_steps(levels_sweep: SweepResult) -> None:
     """Each step and the whole is a bar that says what it is; a step below zero is drawn, too."""
     figure = steps_figure(step_tables(levels_sweep)[0], "f")
@@ -113,7 +138,7 @@ def test_reports_say_how_sum_and_whole_are_held(levels_sweep: SweepResult) -> No
     html, markdown = html_report(levels_sweep).replace("&#39;", "'"), markdown_report(levels_sweep)
     for text in (html, markdown.replace("\\_", "_")):
         assert "There is no synchronous way into a collector: MLflow exports over OTLP in batches only." in text
-        assert "two that agree in truth are said to disagree at most once in twenty times" in text
+        assert "if nothing but forks differs between the cells" in text
         assert "sampled_out: every trace sampled out" in text
 
 
