@@ -97,7 +97,7 @@ def contrast(groups: Sequence[tuple[float, Sequence[float]]], *, stopped_early: 
         parts.append((coefficient * centre, coefficient**2 * variance / len(values), len(values) - 1))
     squared = math.fsum(part for _, part, _ in parts)
     if squared <= 0:
-        return "all forks of one side gave the same value, so their spread says nothing about its uncertainty"
+        return "on both sides all forks gave one value, so their spread says nothing about its uncertainty"
     freedom = squared**2 / math.fsum(part**2 / degrees for _, part, degrees in parts)
     return Difference(math.fsum(value for value, _, _ in parts), math.sqrt(squared), freedom, stopped_early)
 
