@@ -1,6 +1,7 @@
 """What else may have made a difference between two cells: another pace of the calls, or another machine.
 
-The gate asks the same two questions of two runs, with the same limits (``harness.gate.costs``).
+The gate asks the same two questions of two runs, at the same pace limit, and goes on to ask what a changed machine
+cannot explain (``harness.gate.machines``); here such a change is left open.
 """
 
 from __future__ import annotations

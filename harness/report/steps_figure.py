@@ -31,8 +31,8 @@ _BAR = 0.24
 def by_scale(table: StepTable) -> list[StepTable]:
     """The table in parts that one scale can show: ways that wait for the export apart where they dwarf the others."""
     parts = [
-        [index for index, one in enumerate(table.sums) if one.asynchronous is background]
-        for background in (True, False)
+        [index for index, one in enumerate(table.sums) if (one.asynchronous is False) is waits]
+        for waits in (False, True)
     ]
     ends = [max((abs(end) for index in part for end in _bounds(table.sums[index])), default=0.0) for part in parts]
     if min(ends) <= 0 or max(ends) < _APART * min(ends):

@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from harness.config import measure_of
-from harness.gate import costs
+from harness.gate import costs, machines
 from harness.overhead import analyse, conditions, upgrades
 from harness.overhead.contrasts import contrast
 from harness.results import CellResult, CostChange, Upgrade
@@ -117,7 +117,7 @@ def test_another_pace_says_nothing_of_latency(cell: Callable[..., CellResult], p
 
 def test_the_gate_and_upgrades_have_the_same_limits() -> None:
     """What is another pace, and what machines are compared by, is one thing wherever it is asked."""
-    assert (conditions.SAME_PACE, conditions.OF_MACHINE) == (costs.SAME_PACE, costs._OF_MACHINE)
+    assert (conditions.SAME_PACE, conditions.OF_MACHINE) == (costs.SAME_PACE, machines._WORDS)
 
 
 def test_all_comparisons_of_the_sweep_are_corrected_together(cell: Callable[..., CellResult]) -> None:
