@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 from harness.cli.compose import compose_cells
 from harness.cli.console import OUT
+from harness.cli.output import make_folder, write_text
 from harness.cli.sweep import read_sweep, show, show_place
 from harness.errors import InputError
-from harness.report import cells_json, html_report, markdown_report
+from harness.report import report_files
 from harness.tracking import Store, absolute_uri
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def main(given: list[str]) -> int:
-    """Write ``report.html``, ``report.md`` and ``cells.json`` of a sweep into a folder.
+    """Write ``report.html``, ``report.md`` with its figures and ``cells.json`` of a sweep into a folder.
 
     Raises:
         InputError: If there is no such sweep.
@@ -34,13 +35,10 @@ def main(given: list[str]) -> int:
     arguments = parser.parse_args(given)
     store, run_id = find_sweep(arguments.sweep, arguments.overrides)
     sweep = read_sweep(store, run_id)
-    try:
-        arguments.output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"--output {str(arguments.output)!r} cannot be made: {error.strerror}") from error
-    texts = {"report.html": html_report(sweep), "report.md": markdown_report(sweep), "cells.json": cells_json(sweep)}
+    make_folder("--output", arguments.output)
+    texts = report_files(sweep)
     for name, text in texts.items():
-        (arguments.output / name).write_text(text, encoding="utf-8")
+        write_text("--output", arguments.output / name, text)
     show(sweep)
     show_place(sweep, store, run_id)
     OUT.print(f"Wrote {', '.join(texts)} to {arguments.output.absolute()} (sweep {sweep.sweep_id})", soft_wrap=True)

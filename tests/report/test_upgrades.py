@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from harness.results import CellResult, SweepResult
 
 OLD = {"python": "3.11.9", "mlflow": "3.10.1", "openai": "2.47.0", "httpx": "0.28.1"}
-NEW = {"python": "3.11.9", "mlflow": "3.17.2", "openai": "3.54.0", "httpx2": "2.0.0"}
+NEW = {"python": "3.11.9", "mlflow": "3.17.2", "openai": "3.54.0", "httpx2": "2.0.0", "langchain-core": "1.7.2"}
 WOBBLE_MS = (-0.1, 0.0, 0.1, 0.02)
 
 
@@ -68,6 +68,19 @@ def upgraded(make_sweep: Callable[..., SweepResult]) -> SweepResult:
     return nine.model_copy(update={"cells": cells, "cells_expected": 2, "upgrades": cost_upgrades(cells)})
 
 
+def test_paces_that_differ_stand_side_by_side(upgraded: SweepResult) -> None:
+    """Cells of two runtimes are in no caution together, so the table has the pace where it is not the same."""
+    periods = (65.4, 60.0)
+    cells = tuple(
+        cell.model_copy(update={"cell": cell.cell.model_copy(update={"period_ms": period})})
+        for cell, period in zip(upgraded.cells, periods, strict=True)
+    )
+    assert "| Pace of the timed calls | 65.4 ms | 60.0 ms |  |" in markdown_report(
+        upgraded.model_copy(update={"cells": cells})
+    )
+    assert "Pace of the timed calls" not in markdown_report(upgraded)
+
+
 def test_a_change_of_cost_has_its_interval_and_verdict(upgraded: SweepResult) -> None:
     """What is above the margin is worse, what is known to be below it is not."""
     (one,) = upgrades(sweep_view(upgraded))
@@ -83,7 +96,7 @@ def test_a_change_of_cost_has_its_interval_and_verdict(upgraded: SweepResult) ->
 
 
 def test_a_package_that_only_one_side_has_is_shown_with_a_dash(upgraded: SweepResult) -> None:
-    """An SDK that moved to another HTTP client shows both."""
+    """An SDK that moved to another HTTP client shows both; one that neither cell used is left out."""
     (one,) = upgrades(sweep_view(upgraded))
     assert one.versions == (
         ("httpx", "0.28.1", "—"),
