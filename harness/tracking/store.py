@@ -33,7 +33,7 @@ from harness.tracking.cells import (
     stage_metrics,
 )
 from harness.tracking.experiments import missing_tags
-from harness.tracking.figures import cell_figures, sweep_figures
+from harness.tracking.figures import cell_figures
 from harness.tracking.links import with_links
 from harness.tracking.owners import is_dead, process_identity
 from harness.tracking.series import latency_series
@@ -242,7 +242,7 @@ class Store:
             assess_traces(self.uri, self.experiment_id, run_id, result.completeness)
 
     def log_sweep(self, run_id: str, sweep: SweepResult, note: str) -> None:
-        """Log what the UI shows of a sweep beside its report: a table of its cells, figures, and those of each cell.
+        """Log what the UI shows of a sweep beside its report: a table of its cells, and a figure of each cell.
 
         Its description is what was found, then links to where to look closer.
         """
@@ -250,7 +250,6 @@ class Store:
         if (table := sweep_table(sweep)) is not None:
             self.log_texts(run_id, {SWEEP_FILE: table_text(table)})
             self.set_tag(run_id, TABLES_TAG, tables_tag([SWEEP_FILE]))
-        self.log_texts(run_id, sweep_figures(sweep))
         for cell_run, figures in cell_figures(sweep).items():
             self.log_texts(cell_run, figures)
 

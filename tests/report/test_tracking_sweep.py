@@ -7,7 +7,7 @@ from xml.etree import ElementTree as ET
 
 from harness.results import FactCount, RowScore
 from harness.tracking import Store
-from harness.tracking.figures import COST_FILE, LATENCIES_FILE, cell_figures, sweep_figures
+from harness.tracking.figures import LATENCIES_FILE, cell_figures
 from harness.tracking.links import NOTE_LIMIT, with_links
 from harness.tracking.tables import SWEEP_FILE, fact_table, sweep_table, table_text
 
@@ -69,12 +69,10 @@ def test_figures_are_files_of_their_own(make_sweep: MakeSweep) -> None:
     sweep = make_sweep()
     cells = cell_figures(sweep)
     assert set(cells) == {cell.run_id for cell in sweep.cells if cell.latencies}
-    drawn = [*sweep_figures(sweep).values(), *(figures[LATENCIES_FILE] for figures in cells.values())]
-    assert COST_FILE.format("") in sweep_figures(sweep)
-    for text in drawn:
+    for text in (figures[LATENCIES_FILE] for figures in cells.values()):
         root = ET.fromstring(text)  # noqa: S314  # our own
         assert root.tag == "{http://www.w3.org/2000/svg}svg"
-        assert int(root.attrib["width"]) > 300
+        assert float(root.attrib["width"]) > 100
         style = text[text.index("<style>") : text.index("</style>")]
         for variable in set(re.findall(r"var\((--\w+)\)", text)):
             assert style.count(f"{variable}:") >= (1 if variable == "--sans" else 2), variable
