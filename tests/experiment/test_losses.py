@@ -176,6 +176,7 @@ def test_an_abrupt_end_loses_what_is_queued(run: Run) -> None:
         assert loss.complete_traces < CALLS, f"{MENDED} (ending {loss.ending}): {loss}"
 
 
+@pytest.mark.calibration
 def test_a_child_of_a_process_that_has_traced_loses_all_and_does_not_end(run: Run) -> None:
     """MLflow's queue takes its threads for running in the child: nothing is exported, and the exit waits for ever."""
     loss = run("manual", "fork-after-calls", exit_timeout_s=12.0)["fork-after-calls"]
@@ -270,6 +271,7 @@ class Noting(HarnessRuntime):
         return super().read_traces(path)
 
 
+@pytest.mark.calibration
 def test_the_processes_that_end_run_in_the_cells_runtime(
     migrated_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

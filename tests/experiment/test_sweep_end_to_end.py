@@ -377,6 +377,7 @@ def test_own_prompts_provider_and_strategy_work_from_files(tmp_path: Path) -> No
     assert found.cells[0].data.metrics["traces.stored"] == 2
 
 
+@pytest.mark.calibration
 def test_an_application_that_does_not_repeat_itself_is_not_blamed_on_tracing(tmp_path: Path) -> None:
     """A scenario of one's own runs untraced a second time: what it does not repeat, tracing did not change."""
     own = Path(__file__).parent.parent / "scenarios" / "own_scenario.py"
@@ -612,6 +613,7 @@ def test_a_cell_whose_calls_all_fail_is_a_failed_one(tmp_path: Path) -> None:
     assert "overhead.p50_ms" not in found.cells[0].data.metrics
 
 
+@pytest.mark.calibration
 def test_bad_input_that_a_worker_finds_ends_with_status_2(
     harness: Callable[..., subprocess.CompletedProcess[str]],
 ) -> None:

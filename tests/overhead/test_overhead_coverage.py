@@ -176,6 +176,7 @@ def test_coverage_through_the_whole_analysis(make_records: MakeRecords, name: st
     assert_covers(found)
 
 
+@pytest.mark.calibration
 def test_coverage_of_whole_runs_that_stop(make_records: MakeRecords) -> None:
     """Runs that add forks until ``precision_reached`` says so enclose the planted difference in 94% of 120."""
     measure = MeasureConfig(forks=4, max_forks=8, precision_ms=0.045)

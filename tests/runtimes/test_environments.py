@@ -162,6 +162,7 @@ def test_what_cannot_be_found_is_one_sentence_and_leaves_nothing(offline: Path, 
     assert [path.suffix for path in cache.iterdir()] == [".lock"]
 
 
+@pytest.mark.calibration
 def test_a_conflict_names_who_wants_what(offline: Path) -> None:
     """The sentence says what each side asks for."""
     wheel(offline, "lowpackage", "1.0")
@@ -192,6 +193,7 @@ def test_a_marker_that_does_not_say_what_is_installed_is_none(offline: Path, cac
     assert find_environment(wanted) is None
 
 
+@pytest.mark.calibration
 def test_packages_that_break_their_python_are_one_sentence(offline: Path, cache: Path) -> None:
     """Where the new interpreter cannot list what it has, that is told, and nothing stays."""
     wheel(offline, "sitecustomize", "1.0", body="raise SystemExit('no more')\n")
@@ -234,6 +236,7 @@ def _make(found: multiprocessing.Queue[tuple[int, list[str]]]) -> None:
     found.put(((made.folder / MARKER).stat().st_mtime_ns, told))
 
 
+@pytest.mark.calibration
 def test_two_at_once_make_one(offline: Path) -> None:
     """Of two processes that want the same environment one makes it, and the other waits and takes it."""
     wheel(offline, "smallpackage", "1.0")
@@ -249,6 +252,7 @@ def test_two_at_once_make_one(offline: Path) -> None:
     assert sorted(any("waiting" in line for line in told) for _, told in results) == [False, True]
 
 
+@pytest.mark.calibration
 def test_only_our_own_package_is_seen_from_outside(
     offline: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
