@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from harness.gate.results import Comparison
-from harness.gate.runs import LATENCIES, Samples
+from harness.gate.runs import BASELINE_AND_CURRENT, LATENCIES, Samples
 from harness.overhead.contrasts import ALPHA, Difference, contrast
 from harness.overhead.intervals import mean
 from harness.report.format import number, percent
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from harness.gate.results import Margins, Outcome
-    from harness.gate.runs import GatedCell
+    from harness.gate.runs import GatedCell, Sides
 
 NAMES = {
     "p50_ms": "added p50",
@@ -106,22 +106,30 @@ class _Between(NamedTuple):
     pace: str | None
     machine: float
     machine_told: str
+    sides: Sides
 
 
-def cost_pairs(before: GatedCell, after: GatedCell, margins: Margins) -> Iterator[CostPair]:
+def cost_pairs(
+    before: GatedCell,
+    after: GatedCell,
+    margins: Margins,
+    sides: Sides = BASELINE_AND_CURRENT,
+    *,
+    heeds_machine: bool = True,
+) -> Iterator[CostPair]:
     """Every cost that either run has a value of, and added latency in any case: what a gate is for is not passed over.
 
-    An A/A cell has none of its own.
+    An A/A cell has none of its own. With ``heeds_machine`` nothing is said of a cost that a slower or faster
+    machine may have changed by more than the margin.
     """
     if before.is_baseline or after.is_baseline or not (before.costs or after.costs):
         return
-    # Tracing at a lower level is no measure of the machine.
-    untraced = before.key["against"] == UNTRACED
-    slower = _what_is_slower(before, after) if untraced else ""
+    slower = what_is_slower(before, after) if heeds_machine else ""
     between = _Between(
         before.stopped_early or after.stopped_early,
-        _other_pace(before, after),
-        *_machine(before.costs, after.costs, slower),
+        _other_pace(before, after, sides),
+        *machine_rise(before.costs, after.costs, slower, sides),
+        sides,
     )
     for name in NAMES:
         old, new = _of(before.costs, name), _of(after.costs, name)
@@ -131,7 +139,7 @@ def cost_pairs(before: GatedCell, after: GatedCell, margins: Margins) -> Iterato
     for load, under in before.loads.items():
         now = after.loads[load].costs if load in after.loads else {}
         # A load comes at its own pace, in a number of forks that is fixed beforehand.
-        own = _Between(False, None, *_machine(under.costs, now, slower))
+        own = _Between(False, None, *machine_rise(under.costs, now, slower, sides), sides)
         for name in _OF_LOADS:
             old, new = _of(under.costs, name), _of(now, name)
             if old.per_fork or new.per_fork or name == _ALWAYS:
@@ -143,34 +151,31 @@ def _of(costs: dict[str, Samples], name: str) -> Samples:
 
 
 def _pair(cell: str, name: str, old: Samples, new: Samples, margins: Margins, between: _Between) -> CostPair:  # noqa: PLR0913, PLR0917  # as many as a pair has
-    margin_ms = _margin_ms(old, margins)
-    difference = _withheld(name, old, new, margin_ms, between)
+    margin = margin_ms(old, margins)
+    difference = _withheld(name, old, new, margin, between)
     if difference is None:
         groups = [(1.0, new.per_fork), (-1.0, old.per_fork)]
         groups += [(sign, one.untraced) for sign, one in ((-1.0, new), (1.0, old)) if one.untraced]
         found: Difference | str = contrast(groups, stopped_early=between.stopped_early)
     else:
         found = difference
-    p_value = None if isinstance(found, str) else found.p_beyond(margin_ms)
-    return CostPair(cell, name, old, new, margin_ms, found, p_value)
+    p_value = None if isinstance(found, str) else found.p_beyond(margin)
+    return CostPair(cell, name, old, new, margin, found, p_value)
 
 
-def _margin_ms(old: Samples, margins: Margins) -> float:
+def margin_ms(old: Samples, margins: Margins) -> float:
+    """What a cost that was so may rise by."""
     return max(margins.absolute_ms, margins.relative * min(old.whole, RELATIVE_OF_ADDED * old.added))
 
 
 def _withheld(name: str, before: Samples, after: Samples, margin_ms: float, between: _Between) -> str | None:
     """Why nothing can be said of a cost, whatever its forks say."""
-    for which, samples in (("baseline", before), ("current run", after)):
+    for which, samples in ((between.sides.before, before), (between.sides.after, after)):
         if samples.reason is not None:
             judged = samples.reason.startswith("not judged")
-            return (
-                f"{'in the' if judged else 'the'} {which} {'it is' if judged else 'has none:'} {samples.reason}".rstrip(
-                    "."
-                )
-            )
+            return (f"in {which} it is" if judged else f"{which} has none:") + f" {samples.reason}".rstrip(".")
         if not samples.per_fork:
-            return f"the {which} has no value of it"
+            return f"{which} has no value of it"
     if between.pace is not None and name in LATENCIES:
         return between.pace
     # What equal tracing would have cost more, or less, on such a machine.
@@ -179,20 +184,25 @@ def _withheld(name: str, before: Samples, after: Samples, margin_ms: float, betw
     return None
 
 
-def _other_pace(before: GatedCell, after: GatedCell) -> str | None:
+def _other_pace(before: GatedCell, after: GatedCell, sides: Sides) -> str | None:
     """Where the store drains slowly, calls are made to wait for it, and how long says something of latencies."""
     old, new = before.period_ms, after.period_ms
     if old is None or new is None or abs(new - old) <= SAME_PACE * min(old, new):
         return None
-    return f"calls began every {number(old)} ms in the baseline and every {number(new)} ms in the current run"
+    return f"calls began every {number(old)} ms in {sides.before} and every {number(new)} ms in {sides.after}"
 
 
-def _what_is_slower(before: GatedCell, after: GatedCell) -> str:
-    """Whose doing it may be that an untraced arm costs something else: other versions may be another SDK."""
+def what_is_slower(before: GatedCell, after: GatedCell) -> str:
+    """Whose doing it may be that an untraced arm costs something else: other versions may be another SDK.
+
+    Empty where the arm is not untraced: tracing at a lower level is no measure of the machine.
+    """
+    if before.key["against"] != UNTRACED:
+        return ""
     return "the machine itself" if before.versions == after.versions else "the machine or the SDK itself"
 
 
-def _machine(before: dict[str, Samples], after: dict[str, Samples], what: str) -> tuple[float, str]:
+def machine_rise(before: dict[str, Samples], after: dict[str, Samples], what: str, sides: Sides) -> tuple[float, str]:
     """How much slower the machine was, by the untraced arms of both runs: 0.2 is by a fifth; 0 where nobody says."""
     found = [(0.0, "")]
     if not what:
@@ -203,7 +213,7 @@ def _machine(before: dict[str, Samples], after: dict[str, Samples], what: str) -
             rise = new / old - 1
             told = (
                 f"{what} is {percent(abs(rise))} {'slower' if rise > 0 else 'faster'}: untraced, "
-                f"{words} is {number(old)} ms in the baseline and {number(new)} ms in the current run"
+                f"{words} is {number(old)} ms in {sides.before} and {number(new)} ms in {sides.after}"
             )
             found.append((rise, told))
     return max(found, key=lambda one: abs(one[0]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from harness.report.defects import STATUSES, known_defects
@@ -268,20 +268,21 @@ def _ledger(cell: CellView) -> list[tuple[str, str]]:
     return [*facts, *([("Answers", answers)] if answers else [])]
 
 
-def _breakable(text: str) -> Markup:
+def breakable(text: str) -> Markup:
     """A name that a narrow column may break after its dots, slashes and underscores."""
     return Markup(re.sub(r"([./_])", r"\1<wbr>", str(escape(text))))  # noqa: S704 - escaped before anything is added
 
 
-def _environment_of_templates() -> Environment:
+def template_environment(*packages: str) -> Environment:
+    """Templates of these packages and of the reports, everything escaped."""
     environment = Environment(
-        loader=PackageLoader("harness.report"),
+        loader=ChoiceLoader([PackageLoader(package) for package in (*packages, "harness.report")]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"breakable": _breakable, "cells": cell_numbers}
+    environment.filters |= {"breakable": breakable, "cells": cell_numbers}
     return environment
 
 
@@ -336,4 +337,4 @@ def html_report(sweep: SweepResult) -> str:
         "view": view,
         "why_no_overhead": why_no_overhead,
     }
-    return _environment_of_templates().get_template("report.html.j2").render(context).lstrip() + "\n"
+    return template_environment().get_template("report.html.j2").render(context).lstrip() + "\n"
