@@ -9,7 +9,7 @@ STORE ?= sqlite:///mlflow.db
 export MLFLOW_DISABLE_TELEMETRY := true
 export LANGSMITH_TRACING := false
 
-.PHONY: run test check ui bench reports levels upgrades calibrate calibrate-overhead noise calibration lock clean
+.PHONY: run test check ui bench reports levels upgrades standard calibrate calibrate-overhead noise calibration lock clean
 
 # The environment is made again when the lock changes; hashes are required for every package.
 $(STAMP): requirements.lock pyproject.toml
@@ -55,6 +55,11 @@ upgrades: $(STAMP)  ## run one strategy in other versions and publish in reports
 		store.experiment=published
 	$(BIN)/harness report latest store.experiment=published --output reports/upgrades
 	rm -f reports/upgrades/report.html reports/upgrades/cells.json
+
+standard: $(STAMP)  ## run two cells until their intervals are as narrow as `standard` asks and publish them in reports/, 20 minutes
+	$(BIN)/harness -m provider=openai tracing=none,autolog measure=standard 'measure.loads=[]' store.experiment=published
+	$(BIN)/harness report latest store.experiment=published --output reports/standard
+	rm -f reports/standard/report.html reports/standard/cells.json
 
 calibrate: $(STAMP)  ## plant defects in good traces and publish in reports/ which were found, some minutes
 	$(BIN)/harness calibrate completeness --output reports/calibration

@@ -52,6 +52,9 @@ class Caller(Protocol):
     def expected_traces(self, calls: int) -> int | None:
         """Traces that so many calls should leave; ``None`` where chance decides."""
 
+    def flush(self) -> None:
+        """Have the strategy store all that it holds."""
+
     def store_size_bytes(self) -> int | None:
         """Size of the store's files; ``None`` without a store."""
 
@@ -162,11 +165,11 @@ def _load(caller: Caller, command: dict[str, Any]) -> dict[str, Any]:
     first, warmup = command["first_repetition"], command["warmup_calls"]
     before_bytes = caller.store_size_bytes()
     warmed = _run(caller, asked, _Turns(jobs, {"rate_per_s": None}, first, warmup))
-    caller.strategy.drain()
+    caller.flush()
     resettable = reset_peak_memory()
     begun_cpu_ns = time.process_time_ns()
     timed = _run(caller, asked, _Turns(jobs, command, first + warmup, command["calls"]))
-    caller.strategy.drain()
+    caller.flush()
     cpu_ns = time.process_time_ns() - begun_cpu_ns
     last_ns = max(one.end_ns for one in timed)
     after_bytes = caller.store_size_bytes()

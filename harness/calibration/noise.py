@@ -3,8 +3,8 @@
 Each setting differs from the default in one thing. One trial is one fork (a fresh pair of
 processes) under one setting. A round has every setting once for each strategy, in random order,
 so that a drift of the machine favours none of them; a setting is held against the default of its own
-rounds. What is compared is the standard deviation of the forks' differences, traced p50 minus untraced
-p50; under ``none`` both arms are equal.
+rounds. What is compared is how far the forks' differences, traced p50 minus untraced p50, lie from their
+median; under ``none`` both arms are equal.
 """
 
 from __future__ import annotations

@@ -7,19 +7,18 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from scipy.special import ndtri
 
-from harness.calibration.noise_trials import DEFAULT, SETTINGS
-from harness.calibration.spreads import (
-    LEVEL,
-    Interval,
+from harness.calibration.deviations import (
+    MIN_COMPARED,
     Pair,
     Ratio,
     bonferroni,
+    deviation,
     geometric_mean,
-    kurtosis_of,
     ratio_of,
-    robust_sd,
-    sd_interval,
+    scatter_of,
 )
+from harness.calibration.noise_trials import DEFAULT, SETTINGS
+from harness.calibration.spreads import LEVEL, Interval, kurtosis_of, robust_sd, sd_interval
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,10 +37,12 @@ class Spread(NamedTuple):
         forks: How many there were.
         sd_ms: Standard deviation of their differences, with its 95% interval.
         robust_ms: The same from the middle half of them alone.
+        deviation_ms: Trimmed mean absolute deviation of their differences from the median.
         fork_s: Mean wall-clock time of one of them.
         period_ms: The calls' pace, mean over forks.
         minute_ms: Half-width of the 95% interval of added p50 that a minute of such forks buys, with its interval.
-        ratio: Spread over that of the default; ``None`` for the default, and where the default has too few forks.
+        ratio: Deviation over that of the default, in the rounds that have both; ``None`` for the default, and where
+            too few rounds have both.
         foreign_share: Mean share of the machine's CPU time that others took.
         stolen_share: The same of what the hypervisor gave to others.
     """
@@ -50,6 +51,7 @@ class Spread(NamedTuple):
     forks: int
     sd_ms: Interval
     robust_ms: float
+    deviation_ms: float
     fork_s: float
     period_ms: float
     minute_ms: Interval
@@ -64,7 +66,7 @@ def spreads(trials: Sequence[Trial], strategy: str) -> list[Spread]:
     The intervals of the ratios hold for all comparisons of the strategy together (Bonferroni), at 95%.
     """
     differences = _differences(trials, strategy)
-    kurtosis = _kurtosis(differences)
+    kurtosis = kurtosis_of([list(by_round.values()) for by_round in differences.values()])
     pairs = _pairs(differences)
     level = bonferroni(len(pairs))
     found = []
@@ -81,10 +83,11 @@ def spreads(trials: Sequence[Trial], strategy: str) -> list[Spread]:
                 forks=len(of),
                 sd_ms=(sd, low, high),
                 robust_ms=robust_sd(values),
+                deviation_ms=deviation(values),
                 fork_s=fork_s,
                 period_ms=_mean([one.period_ms for one in of]),
                 minute_ms=(minute * sd, minute * low, minute * high),
-                ratio=ratio_of(*pairs[name][:2], level, kurtosis) if name in pairs else None,
+                ratio=ratio_of(pairs[name], level) if name in pairs else None,
                 foreign_share=_mean([one.foreign_share for one in of]),
                 stolen_share=_mean([one.stolen_share for one in of]),
             )
@@ -122,19 +125,15 @@ def _differences(trials: Sequence[Trial], strategy: str) -> dict[str, dict[int, 
     return {name: by_round for name, by_round in groups.items() if _enough(list(by_round.values()))}
 
 
-def _kurtosis(differences: dict[str, dict[int, float]]) -> float:
-    return kurtosis_of([list(by_round.values()) for by_round in differences.values()])
-
-
 def _pairs(differences: dict[str, dict[int, float]]) -> dict[str, Pair]:
     """By setting, its values and the default's, of the rounds that have both: others may be of a noisier day."""
     default = differences.get(DEFAULT, {})
-    kurtosis = _kurtosis(differences)
+    scatter = scatter_of([list(by_round.values()) for by_round in differences.values()])
     pairs = {}
     for name, by_round in differences.items():
         both = [number for number in by_round if number in default]
-        pair = Pair([by_round[number] for number in both], [default[number] for number in both], kurtosis)
-        if name != DEFAULT and _enough(pair.ours) and _enough(pair.theirs):
+        pair = Pair([by_round[number] for number in both], [default[number] for number in both], scatter)
+        if name != DEFAULT and len(both) >= MIN_COMPARED and deviation(pair.ours) and deviation(pair.theirs):
             pairs[name] = pair
     return pairs
 

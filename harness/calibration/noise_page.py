@@ -7,46 +7,58 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 
 from harness import __version__
-from harness.calibration.noise_found import MIN_TRIALS, spreads, strategies_of, together
-from harness.calibration.noise_trials import DEFAULT, SETTINGS
+from harness.calibration.deviations import MIN_TOGETHER, POWER, TRIMMED_PERCENT
+from harness.calibration.noise_found import spreads, strategies_of, together
+from harness.calibration.noise_said import MOST_TIMES, presets_sentence, ratio_text, sentence, told
+from harness.calibration.noise_trials import SETTINGS
 from harness.calibration.page import markdown_table
-from harness.calibration.spreads import MIN_TOGETHER, POWER
 from harness.calibration.wording import machine_text, when_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from harness.calibration.deviations import Ratio
     from harness.calibration.noise_found import Spread
+    from harness.calibration.noise_said import Presets
     from harness.calibration.noise_trials import NoiseRun, Trial
-    from harness.calibration.spreads import Interval, Ratio
+    from harness.calibration.spreads import Interval
 
-_HEADINGS = ("setting", "forks", "spread [95%], us", "of the middle half, us", "of the default's", "told apart",
-             "could be seen", "a fork, s", "pace, ms", "half-width a minute buys [95%], us", "others' CPU",
-             "stolen")  # fmt: skip
-_ON_THE_PAGE_ONLY = ("of the middle half, us", "pace, ms", "others' CPU", "stolen")
+_HEADINGS = ("setting", "forks", "standard deviation [95%], us", "of the middle half, us",
+             "mean absolute deviation, us", "of the default's", "told apart", "could be seen", "a fork, s", "pace, ms",
+             "half-width a minute buys [95%], us", "others' CPU", "stolen")  # fmt: skip
+_ON_THE_PAGE_ONLY = ("of the middle half, us", "mean absolute deviation, us", "pace, ms", "others' CPU", "stolen")
 """What a terminal has no room for."""
-_MOST_TIMES = 100
-"""A bound so far out says only that the forks say nothing."""
 _TOGETHER = ("setting", "of the default's", "told apart", "could be seen")
 SHOWN_VERSIONS = ("mlflow", "openai", "python")
 _NS_PER_S = 1e9
 
 _METHOD = (
     "One fork is a fresh pair of processes, one traced and one not (under `none` neither is), timed in interleaved "
-    "blocks; its difference is traced p50 minus untraced p50. The spread is the standard deviation of the forks' "
-    "differences, and beside it what the middle half of them alone would give: where that is much smaller, a few "
-    "forks make the spread. Each setting differs from the default in what its row says. A round has every setting "
-    "once for each strategy in random order, so that a drift of the machine favours none, and a setting is held "
-    "against the default of its own rounds. All settings of a round ask for the same samples in the same order."
+    "blocks; its difference is traced p50 minus untraced p50. Each setting differs from the default in what its row "
+    "says. A round has every setting once for each strategy in random order, so that a drift of the machine favours "
+    "none, and a setting is held against the default of its own rounds. All settings of a round ask for the same "
+    "samples in the same order."
+)
+_COLUMNS = (
+    "How far the forks' differences lie apart is told in three ways. The standard deviation counts every fork, and "
+    "most of all one that lies far out; the width of the intervals that sweeps report follows it. What the middle half "
+    "of the forks alone would give as a standard deviation says how an ordinary fork fares: where it is much smaller, "
+    "a few forks make the standard deviation. The mean absolute deviation from the median is how far a fork lies from "
+    f"the median fork on average, without the farthest {TRIMMED_PERCENT}% (rounded down): this is what is compared, "
+    "because one fork far out does not decide it. So `higher` and `lower` are about the bulk of the forks; how often "
+    "one lies far out is not compared. These columns count all forks of a setting, the ratio those of "
+    "rounds that have the default as well: the columns of settings with other rounds may differ by a noisier day."
 )
 _READING = (
-    "The ratio to the default has the interval of the F distribution at a level that holds for all comparisons of a "
-    "table together (Bonferroni, 95%): `lower` or `higher` stands only where that interval leaves 1 out. Its degrees "
-    "of freedom, and those of the spread's own interval, are lowered for the long tails that forks have (Shoemaker "
-    "2003; see `harness/calibration/spreads.py`). Not told apart is inconclusive and does not mean that a "
-    f"setting does nothing: beside it stands which true ratios could be seen, in {POWER:.0%} of such experiments or "
-    "more. The half-width that a minute buys is 1.96 times the spread over the root of the forks that a minute "
-    "has room for, the start of their processes included: what counts where time is short."
+    "The ratio of the mean absolute deviations (trimmed: Keselman and others 2008; Yuen 1974; the interval of its "
+    "logarithm after Bonett and Seier 2003; formulas and simulations in `harness/calibration/deviations.py`) has an "
+    "interval at a level that holds for all comparisons of a table together (Bonferroni, 95%): `lower` or `higher` "
+    "stands only where that interval leaves 1 out. Not told apart is inconclusive and does not mean that a setting "
+    f"does nothing: beside it stands which true ratios could be seen, in {POWER:.0%} of such experiments. The "
+    "half-width that a minute buys is 1.96 times the standard deviation over the root of the forks that a minute has "
+    "room for, the start of their processes included: what counts where time is short. It and the standard deviation "
+    "have intervals of the chi-square distribution, at 95% each, with degrees of freedom lowered for the long tails "
+    "that forks have (Shoemaker 2003; see `harness/calibration/spreads.py`)."
 )
 _CAUTION = (
     "What lowers the spread is not for that alone better: without the garbage collector, or with one hash seed for "
@@ -71,18 +83,12 @@ def console_table(trials: Sequence[Trial], strategy: str) -> Table:
     return table
 
 
-def sentence(trials: Sequence[Trial], strategy: str) -> str:
-    """What was told apart from the default, and what could have been, in one sentence."""
-    found = spreads(trials, strategy)
-    default = next((one for one in found if one.setting == DEFAULT), None)
-    if default is None:
-        return f"Under {strategy} nothing can be said: the default has under {MIN_TRIALS} forks."
-    ratios = {one.setting: one.ratio for one in found if one.ratio is not None}
-    begun = f"Under {strategy} forks differ by {_interval(default.sd_ms)} us (standard deviation) in the default"
-    return f"{'; '.join([begun, *_told(ratios)])}."
+def headline(trials: Sequence[Trial], strategy: str, presets: Presets) -> str:
+    """What one strategy's forks say, and what the presets make of it."""
+    return f"{sentence(trials, strategy)} {presets_sentence(trials, strategy, presets)}".rstrip()
 
 
-def markdown(run: NoiseRun, trials: Sequence[Trial], command: str) -> str:
+def markdown(run: NoiseRun, trials: Sequence[Trial], command: str, presets: Presets) -> str:
     """The whole page, made by a command."""
     strategies = strategies_of(trials)
     versions = ", ".join(f"{name} {run.versions[name]}" for name in SHOWN_VERSIONS if name in run.versions)
@@ -94,17 +100,17 @@ def markdown(run: NoiseRun, trials: Sequence[Trial], command: str) -> str:
     )
     lines = ["# What lowers the noise between forks", "", made, ""]
     for strategy in strategies:
-        lines += [f"**{sentence(trials, strategy)}**", ""]
+        lines += [f"**{headline(trials, strategy, presets)}**", ""]
     both = together(trials)
     if both:
-        lines += [f"**On average over {' and '.join(strategies)}: {'; '.join(_told(both))}.**", ""]
-    lines += [_METHOD, "", _READING, "", _CAUTION, ""]
+        lines += [f"**{told(both, 'on average over ' + ' and '.join(strategies))}**", ""]
+    lines += [_METHOD, "", _COLUMNS, "", _READING, "", _CAUTION, ""]
     for strategy in strategies:
         lines += [f"## tracing={strategy}", "", *markdown_table(_HEADINGS, _rows(spreads(trials, strategy)))]
     if both:
         rows = ([name, *_ratio_cells(ratio)] for name, ratio in both.items())
-        told = _BOTH.format(strategies=" and ".join(f"`{name}`" for name in strategies), least=MIN_TOGETHER)
-        lines += ["## Over all strategies", "", told, "", *markdown_table(_TOGETHER, rows)]
+        average = _BOTH.format(strategies=" and ".join(f"`{name}`" for name in strategies), least=MIN_TOGETHER)
+        lines += ["## Over all strategies", "", average, "", *markdown_table(_TOGETHER, rows)]
     lines += ["## The settings", "", *markdown_table(("setting", "what differs", "tried"), _settings(trials))]
     return "\n".join(lines).rstrip() + "\n"
 
@@ -123,25 +129,6 @@ def _spent(trials: Sequence[Trial]) -> str:
     return f"{len(trials)} forks in {rounds} rounds, {minutes:.0f} minutes in all, {when}."
 
 
-def _told(ratios: dict[str, Ratio]) -> Iterator[str]:
-    """What was told apart, each in a clause, and what could have been where nothing was."""
-    for name, ratio in ratios.items():
-        if ratio.told_apart:
-            yield f"{name} is {ratio.told_apart} ({_ratio(ratio)} times)"
-    unsure = {name: ratio for name, ratio in ratios.items() if not ratio.told_apart}
-    if unsure:
-        yield f"{_unseen(list(unsure.values()))} ({', '.join(unsure)})"
-
-
-def _unseen(unsure: Sequence[Ratio]) -> str:
-    """That nothing was told apart, and what would have been: of several the least favourable."""
-    low, high = min(one.seen[0] for one in unsure), max(one.seen[1] for one in unsure)
-    seen = f"could have been seen in {POWER:.0%} of such runs"
-    if high > _MOST_TIMES:
-        return f"inconclusive: no ratio up to {_MOST_TIMES:.0f} {seen}, because a few forks lie far out"
-    return f"inconclusive: only ratios above {high:.2f} or below {low:.2f} {seen}"
-
-
 def _rows(found: Sequence[Spread]) -> Iterator[list[str]]:
     for one in found:
         yield [
@@ -149,6 +136,7 @@ def _rows(found: Sequence[Spread]) -> Iterator[list[str]]:
             str(one.forks),
             _interval(one.sd_ms),
             f"{1e3 * one.robust_ms:.0f}",
+            f"{1e3 * one.deviation_ms:.0f}",
             *_ratio_cells(one.ratio),
             f"{one.fork_s:.1f}",
             f"{one.period_ms:.0f}",
@@ -162,8 +150,8 @@ def _ratio_cells(ratio: Ratio | None) -> list[str]:
     if ratio is None:
         return ["-", "-", "-"]
     low, high = ratio.seen
-    seen = f"nothing up to {_MOST_TIMES:.0f} times" if high > _MOST_TIMES else f"under {low:.2f}, above {high:.2f}"
-    return [_ratio(ratio), ratio.told_apart or "inconclusive", seen]
+    seen = f"nothing up to {MOST_TIMES:.0f} times" if high > MOST_TIMES else f"under {low:.2f}, above {high:.2f}"
+    return [ratio_text(ratio), ratio.told_apart or "inconclusive", seen]
 
 
 def _settings(trials: Sequence[Trial]) -> Iterator[list[str]]:
@@ -175,9 +163,4 @@ def _settings(trials: Sequence[Trial]) -> Iterator[list[str]]:
 
 def _interval(values_ms: Interval) -> str:
     value, low, high = (1e3 * part for part in values_ms)
-    return f"{value:.0f} [{low:.0f}, {'any' if high > _MOST_TIMES * value else f'{high:.0f}'}]"
-
-
-def _ratio(ratio: Ratio) -> str:
-    value, low, high = ratio.value
-    return f"{value:.2f} [{low:.2f}, {'any' if high > _MOST_TIMES else f'{high:.2f}'}]"
+    return f"{value:.0f} [{low:.0f}, {'any' if high > MOST_TIMES * value else f'{high:.0f}'}]"

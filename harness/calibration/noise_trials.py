@@ -11,7 +11,6 @@ from harness.errors import CellError, ConfigError
 from harness.records import Machine, Record
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 DEFAULT = "default"
@@ -30,6 +29,12 @@ class Setting(NamedTuple):
     overrides: tuple[str, ...]
     stores: bool = True
     usual: bool = False
+
+    @property
+    def changes(self) -> dict[str, Any]:
+        """By field of the measure, the value that the overrides give it."""
+        parts = (override.removeprefix("measure.").partition("=") for override in self.overrides)
+        return {field: json.loads(text) if _is_json(text) else text for field, _, text in parts}
 
 
 SETTINGS = (
@@ -99,35 +104,51 @@ class Trial(Record):
     begun_unix_ns: int | None = None
 
 
-def resume(run: NoiseRun, path: Path) -> list[Trial]:
-    """The trials of a file; one without them is begun.
+def read_trials(path: Path) -> tuple[NoiseRun, list[Trial]]:
+    """What a file holds, whatever this machine and its versions are; a line that a kill broke off is no trial.
 
     Raises:
-        ConfigError: If they are of something else.
+        ConfigError: If it cannot be read, or does not begin with what its trials share.
+        CellError: If it is damaged.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not text"
+        raise ConfigError(f"{path} cannot be read: {reason}") from error
+    try:
+        run = NoiseRun.model_validate_json(lines[0])
+    except (ValueError, IndexError) as error:
+        raise ConfigError(f"{path} does not begin with what its trials share; choose another --output") from error
+    if lines[1:] and not _is_json(lines[-1]):
+        del lines[-1]
+    return run, [_trial(line, f"{path}, line {number}") for number, line in enumerate(lines[1:], start=2)]
+
+
+def resume(run: NoiseRun, path: Path) -> list[Trial]:
+    """The trials of a file, for more to be added; one without them is begun.
+
+    Raises:
+        ConfigError: If they are of something else, or the file cannot be read.
         CellError: If the file is damaged.
     """
     if not path.exists():
         path.write_text(run.model_dump_json() + "\n", encoding="utf-8")
         return []
-    lines = path.read_text(encoding="utf-8").splitlines()
-    try:
-        before = NoiseRun.model_validate_json(lines[0])
-    except (ValueError, IndexError) as error:
-        raise ConfigError(f"{path} does not begin with what its trials share; choose another --output") from error
+    before, trials = read_trials(path)
     if differing := _differing(before, run):
         raise ConfigError(f"{path} holds trials with another {differing}; choose another --output")
-    # A line that a kill broke off is no trial.
-    if lines[1:] and not _is_json(lines[-1]):
+    lines = path.read_text(encoding="utf-8").splitlines()
+    if len(lines) > 1 + len(trials):
         path.write_text("\n".join(lines[:-1]) + "\n", encoding="utf-8")
-    return list(_trials(path))
+    return trials
 
 
-def _trials(path: Path) -> Iterator[Trial]:
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines()[1:], start=2):
-        try:
-            yield Trial.model_validate_json(line)
-        except ValueError as error:
-            raise CellError(f"{path}, line {number}: not a trial") from error
+def _trial(line: str, place: str) -> Trial:
+    try:
+        return Trial.model_validate_json(line)
+    except ValueError as error:
+        raise CellError(f"{place}: not a trial") from error
 
 
 def _is_json(line: str) -> bool:

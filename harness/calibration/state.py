@@ -74,6 +74,8 @@ class State:
             raise InputError(f"--state {str(folder)!r} cannot be used: {error.strerror}") from error
         except ValueError as error:
             raise InputError(f"--state {str(folder)!r}: {path.name} is damaged; give a new folder") from error
+        if not isinstance(before, dict):
+            raise InputError(f"--state {str(folder)!r}: {path.name} is damaged; give a new folder")
         # As the file holds it: a tuple comes back from JSON as a list.
         now = json.loads(json.dumps(dict(wanted)))
         for name in sorted({*before, *now}):

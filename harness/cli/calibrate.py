@@ -17,8 +17,9 @@ from harness.cli import calibrate_overhead
 from harness.cli.compose import compose_cells
 from harness.cli.console import OUT, make_progress
 from harness.cli.noise import add_noise, run_noise
+from harness.cli.output import make_folder, write_text
 from harness.cli.sweep import temporary_files_in
-from harness.errors import EXIT_CELL_FAILED, EXIT_OK, ConfigError, InputError
+from harness.errors import EXIT_CELL_FAILED, EXIT_OK, ConfigError
 from harness.processes import WorkFolder
 from harness.tracking import Store, make_template
 
@@ -68,10 +69,7 @@ def _completeness(arguments: argparse.Namespace) -> int:
     if arguments.seeds < 1:
         raise ConfigError(f"--seeds is {arguments.seeds}, it must be at least 1")
     if arguments.output is not None:
-        try:
-            arguments.output.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError(f"--output {str(arguments.output)!r} cannot be made: {error.strerror}") from error
+        make_folder("--output", arguments.output)
     with WorkFolder() as folder, temporary_files_in(folder.path):
         samples = folder.path / "samples.jsonl"
         write_samples(arguments.samples, samples)
@@ -92,7 +90,7 @@ def _completeness(arguments: argparse.Namespace) -> int:
         OUT.print(Text(sentence, style="red"), soft_wrap=True)
     if arguments.output is not None:
         path = arguments.output / PAGE
-        path.write_text(markdown(found, _command(arguments)), encoding="utf-8")
+        write_text("--output", path, markdown(found, _command(arguments)))
         OUT.print(f"Wrote {path.absolute()}", soft_wrap=True)
     return EXIT_CELL_FAILED if sentences else EXIT_OK
 

@@ -21,9 +21,10 @@ from harness.calibration.trial import LOSSES, Configs, Counts
 from harness.calibration.wording import machine_text, shown_path
 from harness.cli.compose import compose_cells
 from harness.cli.console import ERR, OUT, make_progress
+from harness.cli.output import make_folder, write_text
 from harness.cli.sweep import temporary_files_in
 from harness.config import MeasureConfig
-from harness.errors import EXIT_CELL_FAILED, EXIT_OK, ConfigError, InputError
+from harness.errors import EXIT_CELL_FAILED, EXIT_OK, ConfigError
 from harness.machine import package_versions, this_machine
 from harness.overhead.intervals import MIN_FORKS
 from harness.processes import WorkFolder, idle_polling, split_cpus
@@ -95,10 +96,7 @@ def run(arguments: argparse.Namespace) -> int:
     """
     asked = _asked(arguments)
     if arguments.output is not None:
-        try:
-            arguments.output.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError(f"--output {str(arguments.output)!r} cannot be made: {error.strerror}") from error
+        make_folder("--output", arguments.output)
     with idle_polling() as granted:
         machine = this_machine(*split_cpus()).model_copy(update={"idle_polling": granted})
     state = State(arguments.state, conditions(machine, _shared(arguments)))
@@ -108,8 +106,8 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.output is not None:
         made = _made(arguments, machine)
         page = arguments.output / PAGE
-        (arguments.output / FIGURE).write_text(figure(found), encoding="utf-8")
-        page.write_text(markdown(found, made), encoding="utf-8")
+        write_text("--output", arguments.output / FIGURE, figure(found))
+        write_text("--output", page, markdown(found, made))
         OUT.print(f"Wrote {page.absolute()}", soft_wrap=True)
     return EXIT_CELL_FAILED if found.misses() else EXIT_OK
 

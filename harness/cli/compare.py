@@ -11,8 +11,9 @@ from rich.markdown import Markdown
 from rich.text import Text
 
 from harness.cli.console import ERR, OUT
+from harness.cli.output import make_folder, write_text
 from harness.cli.report import open_store
-from harness.cli.runs import run_of_file, write_texts
+from harness.cli.runs import run_of_file
 from harness.cli.sweep import read_sweep, store_failed
 from harness.comparison import Side, compare, compare_html, compare_markdown
 from harness.errors import EXIT_BAD_INPUT, EXIT_OK, InputError
@@ -60,7 +61,9 @@ def main(given: list[str]) -> int:
         sys.stdout.write(markdown)
     texts = {"compare.md": markdown, "compare.html": compare_html(result)}
     if arguments.output is not None:
-        write_texts("--output", arguments.output, texts)
+        make_folder("--output", arguments.output)
+        for name, text in texts.items():
+            write_text("--output", arguments.output / name, text)
         ERR.print(Text(f"Wrote {' and '.join(texts)} to {arguments.output.absolute()}"), soft_wrap=True)
     if not arguments.no_log and b.store is not None and b.named is not None:
         _log(b.store, b.named, _folder(a.side, b), texts)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from rich.text import Text
 
 from harness.cli.console import OUT
+from harness.cli.output import write_text
 from harness.cli.runs import run_of_file
 from harness.errors import EXIT_BAD_INPUT, EXIT_CELL_FAILED, EXIT_OK, InputError
 from harness.gate import Margins, Scope, compare, gate_markdown, junit_xml, read_document
@@ -51,9 +52,9 @@ def main(given: list[str]) -> int:
         raise InputError(f"--baseline and --current are one run, {baseline.identity}; name two")
     result = compare(baseline, current, margins, arguments.only)
     if arguments.markdown is not None:
-        _write("--markdown", arguments.markdown, gate_markdown(result, strict=arguments.strict))
+        write_text("--markdown", arguments.markdown, gate_markdown(result, strict=arguments.strict))
     if arguments.junit is not None:
-        _write("--junit", arguments.junit, junit_xml(result, strict=arguments.strict))
+        write_text("--junit", arguments.junit, junit_xml(result, strict=arguments.strict))
     if result.refusals:
         sys.stderr.write(f"harness: {result.summary()}\n")
         return EXIT_BAD_INPUT
@@ -152,14 +153,6 @@ def _stored(name: str, overrides: Sequence[str]) -> Run:
     store, run_id = find_sweep(name, overrides)
     sweep = read_sweep(store, run_id)
     return read_document(f"sweep {sweep.sweep_id}", cells_json(sweep))
-
-
-def _write(flag: str, path: Path, text: str) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"{flag} {str(path)!r} cannot be written: {error.strerror}") from error
 
 
 def _show(result: GateResult) -> None:

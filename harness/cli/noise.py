@@ -12,13 +12,14 @@ from rich.text import Text
 
 from harness.calibration.noise import NoiseExperiment
 from harness.calibration.noise_found import strategies_of
-from harness.calibration.noise_page import console_table, markdown, sentence
-from harness.calibration.noise_trials import DEFAULT, SETTINGS, STRATEGIES, NoiseRun
+from harness.calibration.noise_page import console_table, headline, markdown
+from harness.calibration.noise_trials import DEFAULT, SETTINGS, STRATEGIES, NoiseRun, read_trials
 from harness.calibration.wording import shown_path
-from harness.cli.compose import compose_cells
+from harness.cli.compose import compose_cells, options
 from harness.cli.console import OUT, make_progress
+from harness.cli.output import make_folder, write_text
 from harness.cli.sweep import temporary_files_in
-from harness.errors import EXIT_OK, ConfigError, InputError, unknown_option
+from harness.errors import EXIT_OK, ConfigError, unknown_option
 from harness.machine import package_versions, this_machine
 from harness.processes import WorkFolder, idle_polling, split_cpus
 from harness.prompts import resolve_prompts
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
+    from harness.calibration.noise_said import Presets
     from harness.calibration.noise_trials import Trial
     from harness.config import HarnessConfig
 
@@ -60,7 +62,11 @@ def add_noise(kinds: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         "--forks", type=int, default=FORKS, help=f"rounds at most, one fork of each setting in each (default: {FORKS})"
     )
     noise.add_argument(
-        "--minutes", type=float, default=MINUTES, help=f"no fork is begun after this time (default: {MINUTES:g})"
+        "--minutes",
+        type=float,
+        default=MINUTES,
+        help=f"no fork is begun after this time (default: {MINUTES:g}); 0: none at all, the page in --output is made "
+        "anew from the forks that are kept there",
     )
     noise.add_argument(
         "--settings",
@@ -85,6 +91,10 @@ def run_noise(arguments: argparse.Namespace) -> int:
         InputError: If an argument cannot work, or the folder holds trials of something else.
     """
     _check(arguments)
+    if arguments.minutes == 0:
+        run, trials = read_trials(arguments.output / TRIALS)
+        _tell(run, trials, arguments)
+        return EXIT_OK
     with WorkFolder() as folder, temporary_files_in(folder.path):
         configs = _configs(arguments, folder.path)
         make_template(folder.path / "template.db")
@@ -111,31 +121,33 @@ def run_noise(arguments: argparse.Namespace) -> int:
         finally:
             # What was found is told also after Ctrl-C.
             progress.stop()
-            _tell(experiment, arguments)
+            _tell(run, experiment.trials, arguments)
     return EXIT_OK
 
 
-def _tell(experiment: NoiseExperiment, arguments: argparse.Namespace) -> None:
-    trials = experiment.trials
+def _tell(run: NoiseRun, trials: Sequence[Trial], arguments: argparse.Namespace) -> None:
+    presets = _presets()
     for strategy in strategies_of(trials):
         OUT.print(console_table(trials, strategy))
-        OUT.print(Text(sentence(trials, strategy)), soft_wrap=True)
+        OUT.print(Text(headline(trials, strategy, presets)), soft_wrap=True)
     if arguments.output is not None:
         path = arguments.output / PAGE
-        path.write_text(markdown(experiment.run_record, trials, _command(arguments, trials)), encoding="utf-8")
+        text = markdown(run, trials, _command(run, arguments.output, trials), presets)
+        write_text("--output", path, text)
         OUT.print(f"Wrote {path.absolute()}", soft_wrap=True)
 
 
 def _check(arguments: argparse.Namespace) -> None:
     if arguments.forks < 1:
         raise ConfigError(f"--forks is {arguments.forks}, it must be at least 1")
-    if not arguments.minutes > 0:
-        raise ConfigError(f"--minutes is {arguments.minutes}, it must be above 0")
+    if not arguments.minutes >= 0:
+        raise ConfigError(f"--minutes is {arguments.minutes}, it must be at least 0")
+    if arguments.minutes == 0:
+        if arguments.output is None:
+            raise ConfigError(f"--minutes is 0: that makes a page anew, and takes an --output that holds {TRIALS}")
+        return
     if arguments.output is not None:
-        try:
-            arguments.output.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError(f"--output {str(arguments.output)!r} cannot be made: {error.strerror}") from error
+        make_folder("--output", arguments.output)
 
 
 def _settings(asked: str) -> list[str]:
@@ -171,13 +183,19 @@ def _configs(arguments: argparse.Namespace, folder: Path) -> dict[tuple[str, str
     }
 
 
+def _presets() -> Presets:
+    """The measure of each preset that times calls."""
+    found = {name: compose_cells([f"measure={name}"], multirun=False)[0].measure for name in options()["measure"]}
+    return {name: asdict(measure) for name, measure in found.items() if measure.timing}
+
+
 def _config(strategy: str, overrides: Sequence[str], folder: Path) -> HarnessConfig:
     one_fork = ("measure=quick", "measure.forks=1", "measure.max_forks=1")
     where = (f"store.uri=sqlite:///{folder / STORE}", f"sweep.work_dir={folder}")
     return compose_cells([f"tracing={strategy}", *one_fork, *overrides, *where], multirun=False)[0]
 
 
-def _command(arguments: argparse.Namespace, trials: Sequence[Trial]) -> str:
+def _command(run: NoiseRun, output: Path, trials: Sequence[Trial]) -> str:
     """A command for all that was tried, however many sittings that had; how long they took stands beside it."""
     tried = {one.setting for one in trials}
     settings = [setting.name for setting in SETTINGS if setting.name in tried]
@@ -185,5 +203,5 @@ def _command(arguments: argparse.Namespace, trials: Sequence[Trial]) -> str:
     parts = ["harness", "calibrate", "noise"]
     parts += ["--settings", ",".join(settings)] if settings != _usual() else []
     parts += ["--strategies", strategies] if strategies != ",".join(STRATEGIES) else []
-    parts += ["--seed", str(arguments.seed)] if arguments.seed != FIRST_SEED else []
-    return shlex.join([*parts, "--output", shown_path(arguments.output)])
+    parts += ["--seed", str(run.seed)] if run.seed != FIRST_SEED else []
+    return shlex.join([*parts, "--output", shown_path(output)])

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from harness.cli.compose import compose_cells
 from harness.cli.console import OUT
-from harness.cli.runs import write_texts
+from harness.cli.output import make_folder, write_text
 from harness.cli.sweep import read_sweep, show, show_place
 from harness.errors import InputError
 from harness.report import cells_json, html_report, markdown_report
@@ -40,8 +40,10 @@ def main(given: list[str]) -> int:
     arguments = parser.parse_intermixed_args(given)
     store, run_id = find_sweep(arguments.sweep, arguments.overrides)
     sweep = read_sweep(store, run_id)
+    make_folder("--output", arguments.output)
     texts = {"report.html": html_report(sweep), "report.md": markdown_report(sweep), "cells.json": cells_json(sweep)}
-    write_texts("--output", arguments.output, texts)
+    for name, text in texts.items():
+        write_text("--output", arguments.output / name, text)
     show(sweep)
     show_place(sweep, store, run_id)
     OUT.print(f"Wrote {', '.join(texts)} to {arguments.output.absolute()} (sweep {sweep.sweep_id})", soft_wrap=True)

@@ -43,17 +43,3 @@ def run_of_file(what: str, name: str) -> Run | None:
     if " / " not in name and (path.suffix or len(path.parts) > 1):
         raise InputError(f"{what} {name!r}: there is no such file or folder")
     return None
-
-
-def write_texts(flag: str, folder: Path, texts: dict[str, str]) -> None:
-    """Write texts into a folder, which is made, by file name.
-
-    Raises:
-        InputError: If that cannot be done.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, text in texts.items():
-            (folder / name).write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"{flag} {str(folder)!r} cannot be written: {error.strerror}") from error

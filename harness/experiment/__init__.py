@@ -231,7 +231,7 @@ class _Cell:
             exchanges = folder.path / "exchanges.jsonl"
             self.progress.stage("starting the gateway")
             with self.stages.of("starting"):
-                gateway = Gateway.start(self._gateway_config(exchanges), cpus=self.gateway_cpus)
+                gateway = self._start_gateway(exchanges, folder.path)
             # Read whatever was recorded, also when a pass raised; stopping flushes it.
             ending.callback(self._stop_and_read, gateway, exchanges)
             self.collector = self._start_collector(folder.path / "spans.jsonl", ending)
@@ -256,6 +256,18 @@ class _Cell:
         if self.trouble is not None:
             raise self.trouble
         self._check_attribution()
+
+    def _start_gateway(self, exchanges: Path, folder: Path) -> Gateway:
+        """Start the gateway; what a timing pass needs besides is made while it imports."""
+        gateway = Gateway(self._gateway_config(exchanges).model_copy(update={"cpus": self.gateway_cpus}))
+        try:
+            if self.config.measure.timing:
+                self._template(folder)
+            gateway.wait_ready()
+        except BaseException:
+            gateway.kill()
+            raise
+        return gateway
 
     def _untimed_passes(self, setup: WorkerSetup, folder: Path, gateway: Gateway) -> None:
         with self.stages.of("completeness"):
@@ -418,9 +430,11 @@ class _Cell:
                     raise CellError("no scenario made a call: there is nothing to hold traces against")
                 self.status, self.reason = "not applicable", self.not_applicable[0].reason
                 return
-            worker.ask("drain", timeout_s=self.config.measure.drain_timeout_s)
-            self.planted_losses = worker.finish()["planted_losses"]
+            # A flush of MLflow's sleeps for most of its time: the other worker makes its calls meanwhile.
+            worker.send("drain")
             self._run_samples(untraced, [one.sample_id for one in self.not_applicable])
+            worker.receive(self.config.measure.drain_timeout_s)
+            self.planted_losses = worker.finish()["planted_losses"]
             untraced.finish()
         self._repeat_own_scenarios(setup, folder)
         self.traces = (

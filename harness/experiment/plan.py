@@ -59,5 +59,5 @@ def block_plans(  # noqa: PLR0913  # the shape of a fork, each part named
 
 
 def arm_order(seed: int, fork: int) -> list[Arm]:
-    """Which arm warms up first in a fork."""
+    """Which arm is started and warmed up first in a fork."""
     return random.Random(f"{seed}/arms/{fork}").sample(ARMS, 2)  # noqa: S311  # reproducible, not secret

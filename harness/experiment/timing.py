@@ -271,7 +271,8 @@ class TimingPass:
             self._forks_started += 1
             pair: dict[Arm, _ArmState] = {}
             self._waiting[fork] = pair
-            for arm in ARMS:
+            # In the order of their warm-up: an arm that always began first would import beside fewer others.
+            for arm in arm_order(self.plan.seed, fork):
                 pair[arm] = _ArmState(self.plan, fork, arm)
             started.append(pair)
         # What runs beside the arms comes up in the meantime.

@@ -120,9 +120,10 @@ CPU, drain and bytes: Latency is only the visible part. CPU is counted over all 
 stored, the drain is what a process waits for at its end, and bytes are what the store grew by.
 
 Imports and first calls: What a process pays once. An import is given as CPU time of the one process, not as
-the time that a person waits, and was taken while other processes imported on the same cores. What is imported,
-opened and connected only at the first call is counted with that call, or, where it goes on in the background,
-with the first calls up to the end of their drain.
+the time that a person waits, and was taken while other processes imported on the same cores: forks that start
+together share what the machine does meanwhile, so these intervals may be too narrow, and the A/A floor beside
+them says by how much. What is imported, opened and connected only at the first call is counted with that call,
+or, where it goes on in the background, with the first calls up to the end of their drain.
 """
 
 _SUMS = """

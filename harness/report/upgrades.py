@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from harness.report.view import CellView, SweepView
     from harness.results import CellResult, CostChange
 
+SDKS = ("openai", "mistralai", "langchain")
+"""How the names of the SDKs' packages begin."""
 COMPARED = {
     "recall": "",
     "fidelity": "",
@@ -128,10 +130,12 @@ def _change(change: CostChange) -> Change:
 
 def _versions(before: CellView, after: CellView) -> tuple[tuple[str, str, str], ...]:
     old, new = before.result.cell.versions, after.result.cell.versions
+    one_sided = old.keys() ^ new.keys()
     return tuple(
         (name, old.get(name, ABSENT), new.get(name, ABSENT))
         for name in sorted({*old, *new})
-        if old.get(name) != new.get(name)
+        # The harness's environment has every SDK, a runtime's own those that its cells use: that is no change.
+        if old.get(name) != new.get(name) and not (name in one_sided and name.startswith(SDKS))
     )
 
 

@@ -151,12 +151,13 @@ def _loads(result: CellResult) -> dict[str, float | None]:
 
 
 def _losses(result: CellResult) -> dict[str, float]:
-    """Traces expected, stored and lost for each way in which a process was ended."""
+    """Traces expected, stored, stored by halves and lost for each way in which a process was ended."""
     found: dict[str, float] = {}
     for loss in result.losses:
         counts = {
             "expected": loss.expected_traces,
             "stored": loss.stored_traces,
+            "incomplete": loss.stored_traces - loss.complete_traces,
             "lost": loss.expected_traces - loss.stored_traces,
         }
         for what, count in counts.items():

@@ -331,6 +331,9 @@ def test_a_folder_with_something_else_in_it_is_refused(tmp_path: Path) -> None:
     (tmp_path / "letter.txt").rename(tmp_path / "state.json")
     with pytest.raises(InputError, match=r"state\.json is damaged"):
         State(tmp_path, wanted_conditions())
+    (tmp_path / "state.json").write_text("[]", encoding="utf-8")
+    with pytest.raises(InputError, match=r"state\.json is damaged"):
+        State(tmp_path, wanted_conditions())
 
 
 # The page -----------------------------------------------------------------------------------

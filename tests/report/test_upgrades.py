@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from harness.results import CellResult, SweepResult
 
 OLD = {"python": "3.11.9", "mlflow": "3.10.1", "openai": "2.47.0", "httpx": "0.28.1"}
-NEW = {"python": "3.11.9", "mlflow": "3.17.2", "openai": "3.54.0", "httpx2": "2.0.0"}
+NEW = {"python": "3.11.9", "mlflow": "3.17.2", "openai": "3.54.0", "httpx2": "2.0.0", "langchain-core": "1.7.2"}
 WOBBLE_MS = (-0.1, 0.0, 0.1, 0.02)
 
 
@@ -83,7 +83,7 @@ def test_a_change_of_cost_has_its_interval_and_verdict(upgraded: SweepResult) ->
 
 
 def test_a_package_that_only_one_side_has_is_shown_with_a_dash(upgraded: SweepResult) -> None:
-    """An SDK that moved to another HTTP client shows both."""
+    """An SDK that moved to another HTTP client shows both; one that neither cell used is left out."""
     (one,) = upgrades(sweep_view(upgraded))
     assert one.versions == (
         ("httpx", "0.28.1", "—"),
