@@ -364,8 +364,11 @@ class ArmRun(Record):
         destination_cpu_ns: CPU time of the server or the collector that took them, over the measured calls
             and the last drain: no part of ``measured_cpu_ns``, because it is not the application's. ``None``
             where the arm writes its store itself.
+        destination_cpu_step_ns: What ``destination_cpu_ns`` counts in: in older records the kernel's ticks.
         planted_losses: In a calibration, the traces that the strategy itself kept from being stored whole; ``None``
             of any other.
+        astray_traces: Of an arm whose traces all go to a collector, those of which anything came to the store
+            instead, or as well.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -386,11 +389,13 @@ class ArmRun(Record):
     peak_memory_bytes: int
     destination: str = ""
     destination_cpu_ns: int | None = None
+    destination_cpu_step_ns: int = 10_000_000
     first_call_ns: int | None = None
     first_call_cpu_ns: int | None = None
     first_calls_cpu_ns: int | None = None
     first_calls: int = 0
     planted_losses: int | None = None
+    astray_traces: int = 0
 
 
 class Loss(Record):

@@ -97,8 +97,9 @@ class DefectFinding(Record):
         defect: Name of its row in the table of known defects.
         title: What is wrong, in one sentence.
         versions: The versions that it was seen in, in words.
-        status: ``found``: the cell's evidence shows it; ``mended``: the scenario that shows it ran
-            and it was not there; rows whose scenario did not run are left out.
+        status: ``found``: the cell's evidence shows it; ``mended``: the scenario that shows it ran in a version newer
+            than those that it was seen in, and it was not there; ``not found``: likewise in one that is not newer.
+            Rows whose scenario did not run are left out.
         calls: Calls that met it.
         applicable: Calls that could have.
         call_id: The first of them, or the first that could have.
@@ -110,7 +111,7 @@ class DefectFinding(Record):
     defect: str
     title: str
     versions: str = ""
-    status: Literal["found", "mended"]
+    status: Literal["found", "mended", "not found"]
     calls: int
     applicable: int
     call_id: str | None = None
@@ -147,6 +148,10 @@ class CompletenessResult(Record):
             ``reasons["transparency"]`` says why.
         defects: Known defects that the cell's scenarios could show.
         facts_version: Version of the table of facts that was judged by; 0 where nobody said.
+        recall_low: Lower bound of the 95% interval of ``recall`` over samples, for other prompts like these: see
+            ``harness.completeness.spread``. Of this very prompt set ``recall`` is a count and has no error. ``None``
+            without one; where there is a recall, ``reasons["recall_interval"]`` says why.
+        recall_high: Upper bound.
     """
 
     calls: int
@@ -168,6 +173,8 @@ class CompletenessResult(Record):
     transparency_compared: int | None = None
     defects: tuple[DefectFinding, ...] = ()
     facts_version: int = 0
+    recall_low: float | None = None
+    recall_high: float | None = None
 
 
 class Estimate(Record):
@@ -310,6 +317,18 @@ class Disturbance(Record):
     sentence: str
 
 
+class QuantileShift(Record):
+    """What the strategy adds at one quantile of the latencies: a point of the shift function.
+
+    Attributes:
+        percent: The quantile in percent, such as 90.
+        added: Traced minus untraced quantile, per-fork differences and their mean, in ms.
+    """
+
+    percent: int
+    added: Estimate
+
+
 class OverheadResult(Record):
     """What tracing costs in one cell, always against the cell's own ``none`` arm.
 
@@ -323,14 +342,17 @@ class OverheadResult(Record):
             ``first_call_cpu_ms`` and ``first_calls_cpu_ms``.
         verdict: On added p50. ``not judged`` where the data forbid a verdict.
         sentence: The verdict in words.
-        smallest_effect_ms: Half-width of the interval of added p50: an effect smaller than this
-            could not have been told from none in this run.
+        smallest_effect_ms: Half-width of the interval of added p50: what a precision is asked of. A true effect of
+            this size is told from none in hardly more than half of such runs.
+        smallest_found_ms: The smallest true effect that is told from none in 80% of runs with this spread; ``None``
+            without an interval, and in results of older analyses.
         equivalence_margin_ms: The margin that ``equivalent`` refers to.
         traces_expected: Traces that the strategy's arms should have stored.
         traces_lost: How many of them were not there after the drain.
         expected_by_fork: Traces that each fork should have stored; empty in results of older analyses.
         lost_by_fork: How many of them were not there, likewise.
-        drain_rate_per_s: Traces a second that reach the store in a back-to-back burst.
+        drain_rate_per_s: Traces a second that reach the store in a back-to-back burst; ``None`` where chance decides
+            which calls leave one.
         load_rate_per_s: Calls a second in the measured blocks.
         flagged_calls: Calls kept but not analysed (warm-up, first of a block).
         failed_calls: Timed calls that raised.
@@ -343,6 +365,8 @@ class OverheadResult(Record):
         drift: Whether it held from fork to fork.
         disturbance: What else the machine did.
         warnings: What a reader of the verdict has to know beside it, one sentence each.
+        shift: What is added at each quantile that enough calls support, in ascending order; empty in results of
+            older analyses.
     """
 
     forks: int
@@ -359,6 +383,7 @@ class OverheadResult(Record):
     flagged_calls: int
     failed_calls: int
     is_floor: bool
+    smallest_found_ms: float | None = None
     p_no_difference: float | None = None
     p_no_equivalence: float | None = None
     steady: SteadyState | None = None
@@ -367,6 +392,7 @@ class OverheadResult(Record):
     warnings: tuple[str, ...] = ()
     expected_by_fork: tuple[int, ...] = ()
     lost_by_fork: tuple[int, ...] = ()
+    shift: tuple[QuantileShift, ...] = ()
 
 
 class CorrectedVerdict(Record):
@@ -400,6 +426,7 @@ class LoadDisturbance(Record):
         others_cores: Over all watched runs; ``None`` if none was watched.
         stolen_cores: Likewise.
         flagged_forks: Forks with a flagged run.
+        short_runs: Watched runs that were too short for the kernel's counters to tell who ran; they may be flagged.
         without_verdict: The verdict of the other forks alone; ``None`` where none was flagged, and where too few
             are left.
         decides: Whether the verdict hangs on the flagged forks: without them it is another, or cannot be told.
@@ -413,6 +440,7 @@ class LoadDisturbance(Record):
     others_cores: float | None = None
     stolen_cores: float | None = None
     flagged_forks: tuple[int, ...] = ()
+    short_runs: int = 0
     without_verdict: VerdictName | None = None
     decides: bool = False
     sentence: str
@@ -426,7 +454,8 @@ class LoadStep(Record):
         forks: Forks that tried it.
         calls_per_fork: Calls of one arm in one fork.
         achieved_per_s: Calls a second that the strategy's arm made; ``baseline`` is the other arm's.
-        lost_share: Share of its traces that were not whole in the store after a drain.
+        lost_share: Share of its traces that were not whole in the store after a drain: the mean over forks, and by
+            ``per_fork`` each one's; there is no interval.
         traces_expected: Traces that the strategy's arms should have stored.
         traces_lost: How many of them were not there.
         held_s: How long the strategy's arm was at it, mean over forks; ``None`` in results of older analyses.
@@ -564,7 +593,7 @@ class StepSum(Record):
     Attributes:
         label: Provider and strategy, without the levels.
         into: Where the traces went.
-        asynchronous: Whether they were exported in the background.
+        asynchronous: Whether they were exported in the background; ``None``: as their MLflow does by itself.
         quantity: Name of the estimate: ``p50_ms`` or ``cpu_ms_per_call``.
         steps: The steps from ``untraced`` to ``exported``, from the lowest.
         whole: The step from ``untraced`` to ``exported``, measured in cells of its own.
@@ -574,12 +603,15 @@ class StepSum(Record):
             and leaves the margin.
         margin_ms: How far they may lie apart and still agree; ``None`` where there is no whole, and in results of
             older analyses.
+        p_adjusted: Of a difference as large as this one if sum and whole are equal, corrected for all the sweep's sums;
+            ``None`` without an interval, and in results of older analyses, which did not correct.
+        comparisons: Sums that the correction is for.
         sentence: The verdict in words.
     """
 
     label: str
     into: str
-    asynchronous: bool
+    asynchronous: bool | None
     quantity: str
     steps: tuple[CostStep, ...]
     whole: CostStep
@@ -588,6 +620,8 @@ class StepSum(Record):
     verdict: SumVerdict
     sentence: str
     margin_ms: float | None = None
+    p_adjusted: float | None = None
+    comparisons: int = 0
 
 
 class CostChange(Record):
@@ -648,6 +682,8 @@ class SweepResult(Record):
             cells that were not judged have none.
         load_corrections: By cell id and load, the same of the verdicts under further loads; both are held together.
         upgrades: Pairs of cells that differ in their runtime alone, and what that changed in cost.
+        experiment_id: The MLflow experiment that holds the runs and traces; empty where nobody said.
+        ui_address: Where MLflow's UI of that store is to be found, such as ``http://127.0.0.1:5000``; empty likewise.
     """
 
     sweep_id: str
@@ -662,3 +698,5 @@ class SweepResult(Record):
     ended_unix_ns: int
     steps: tuple[StepSum, ...] = ()
     upgrades: tuple[Upgrade, ...] = ()
+    experiment_id: str = ""
+    ui_address: str = ""

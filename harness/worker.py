@@ -132,6 +132,7 @@ class Worker:
         self.complete = self.flows.traced("chat")
         self.stream = self.flows.traced("stream")
         self.expects_traces = self.strategy.expects_traces and setup.expected_share > 0
+        self.spans_alone = bool(getattr(self.strategy, "spans_alone", False))
         # CPU time: several processes start at once, and waiting for a core is no part of an import.
         self.import_cpu_ns = time.process_time_ns() - begun_cpu_ns
         refusals = (self.flows.why_not(sample) for sample in setup.samples)
@@ -406,6 +407,7 @@ def _serve(out: TextIO, lines: Iterator[str]) -> None:
             "first": worker.first,
             "source": worker.strategy.source(),
             "expects_traces": worker.expects_traces,
+            "spans_alone": worker.spans_alone,
             "not_applicable": worker.refusals(),
             "versions": package_versions(),
         },

@@ -14,6 +14,7 @@ from harness.processes import (
     WorkFolder,
     allowed_cpus,
     child_environment,
+    cpu_ns,
     end,
     idle_polling,
     pin,
@@ -177,3 +178,35 @@ def test_timing_lock_keeps_a_second_timing_out_until_the_first_ends() -> None:
     with timing_lock(waiting):
         assert told == ["waiting"]
     holder.communicate()
+
+
+def test_cpu_time_of_a_process_is_known_to_the_nanosecond() -> None:
+    """Between two readings of this process's own clock lies a third one, taken by its id; ticks would be coarser."""
+    for _ in range(20):
+        before_ns = time.process_time_ns()
+        by_id_ns = cpu_ns(os.getpid())
+        assert before_ns <= by_id_ns <= time.process_time_ns()
+
+
+def test_cpu_time_of_another_process_counts_its_threads_also_those_that_ended() -> None:
+    """A child that rests has what it told, and what it took to tell it."""
+    script = (
+        "import threading, time, sys\n"
+        "def spin():\n"
+        "    while time.thread_time() < 0.05: pass\n"
+        "threads = [threading.Thread(target=spin) for _ in range(2)]\n"
+        "for one in threads: one.start()\n"
+        "for one in threads: one.join()\n"
+        "print(time.process_time_ns(), flush=True)\n"
+        "sys.stdin.read()\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        told_ns = int(process.stdout.readline())
+        assert told_ns >= 100_000_000
+        assert told_ns <= cpu_ns(process.pid) < 2 * told_ns
+    finally:
+        process.communicate("")
+    with pytest.raises(OSError, match="Invalid argument"):
+        cpu_ns(process.pid)

@@ -153,7 +153,7 @@ _HEAD = (
     "planted",
     "cells",
     "realised, us",
-    "bias, us",
+    "bias (standard error), us",
     "mean half-width, us",
     "called slower",
     "called slower or faster",
@@ -162,7 +162,7 @@ _HEAD = (
 
 
 def _cells(row: Row) -> list[str]:
-    error = "" if row.bias_error_us is None else f" ± {row.bias_error_us:.1f}"
+    error = "" if row.bias_error_us is None else f" ({row.bias_error_us:.1f})"
     return [
         _named(row.planted),
         str(row.cells),

@@ -11,7 +11,7 @@ from harness.cli.console import OUT
 from harness.cli.output import make_folder, write_text
 from harness.cli.sweep import read_sweep, show, show_place
 from harness.errors import InputError
-from harness.report import cells_json, html_report, markdown_report
+from harness.report import report_files
 from harness.tracking import Store, absolute_uri, check_store
 from harness.tracking.named import find_named
 
@@ -22,7 +22,7 @@ SQLITE = "sqlite:///"
 
 
 def main(given: list[str]) -> int:
-    """Write ``report.html``, ``report.md`` and ``cells.json`` of a sweep into a folder.
+    """Write ``report.html``, ``report.md`` with its figures and ``cells.json`` of a sweep into a folder.
 
     Raises:
         InputError: If there is no such sweep.
@@ -41,7 +41,7 @@ def main(given: list[str]) -> int:
     store, run_id = find_sweep(arguments.sweep, arguments.overrides)
     sweep = read_sweep(store, run_id)
     make_folder("--output", arguments.output)
-    texts = {"report.html": html_report(sweep), "report.md": markdown_report(sweep), "cells.json": cells_json(sweep)}
+    texts = report_files(sweep)
     for name, text in texts.items():
         write_text("--output", arguments.output / name, text)
     show(sweep)

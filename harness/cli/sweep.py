@@ -32,12 +32,10 @@ from harness.experiment.analysis import analyse_cell, floors_of, summarise
 from harness.experiment.progress import Progress, Silent
 from harness.processes import WorkFolder
 from harness.report import (
-    cells_json,
     console_table,
     description,
     finding_sentences,
-    html_report,
-    markdown_report,
+    report_files,
     verdict_sentences,
 )
 from harness.runtimes import prepare_runtimes
@@ -62,6 +60,10 @@ if TYPE_CHECKING:
 
     from harness.config import HarnessConfig
     from harness.results import SweepResult
+
+
+LOCAL_UI = "http://127.0.0.1:5000"
+"""Where ``make ui`` shows a local store, unless told otherwise."""
 
 
 class _Shared:
@@ -207,7 +209,7 @@ def read_sweep(store: Store, run_id: str, only: str | None = None) -> SweepResul
         # A cell that was killed before it could write has a run without records: it left no result.
         with contextlib.suppress(StoreError):
             cells.append(analyse_cell(store.read_records(cell_run, timed_exchanges=False), cell_run))
-    return summarise(
+    sweep = summarise(
         sweep_id=tags[SWEEP_TAG],
         command=tags[COMMAND_TAG],
         cells=cells,
@@ -216,14 +218,17 @@ def read_sweep(store: Store, run_id: str, only: str | None = None) -> SweepResul
         # A sweep whose parent was killed has no end of its own.
         ended_unix_ns=int(tags.get(ENDED_TAG, tags[STARTED_TAG])),
     )
+    return sweep.model_copy(update={"experiment_id": store.experiment_id, "ui_address": ui_address(store)})
+
+
+def ui_address(store: Store) -> str:
+    """Where MLflow's UI of the store is to be found: the server itself, or where ``make ui`` starts one."""
+    return without_secrets(store.uri.rstrip("/")) if store.uri.startswith("http") else LOCAL_UI
 
 
 def write_report(store: Store, run_id: str, sweep: SweepResult) -> None:
     """Log the report to the sweep's run, and the noise floors to each cell's."""
-    store.log_texts(
-        run_id,
-        {"report.html": html_report(sweep), "report.md": markdown_report(sweep), "cells.json": cells_json(sweep)},
-    )
+    store.log_texts(run_id, report_files(sweep))
     store.set_tag(run_id, NOTE_TAG, description(sweep))
     for cell in sweep.cells:
         own = floors_of(cell, sweep.cells)
@@ -256,14 +261,13 @@ def show_place(sweep: SweepResult, store: Store, run_id: str) -> None:
     where = f"experiment {store.experiment!r}, run 'sweep {sweep.sweep_id}' ({run_id})"
     OUT.print()
     OUT.print(Text(f"Took {minutes:.1f} minutes. Report: artifact report.html of {where}"), soft_wrap=True)
+    url = f"{ui_address(store)}/#/experiments/{store.experiment_id}/runs/{run_id}"
     if store.uri.startswith("http"):
-        url = f"{store.uri.rstrip('/')}/#/experiments/{store.experiment_id}/runs/{run_id}"
-        OUT.print(Text(f"Open it: {without_secrets(url)}"), soft_wrap=True)
+        OUT.print(Text(f"Open it: {url}"), soft_wrap=True)
     else:
         ui = f"mlflow ui --host 127.0.0.1 --port 5000 --backend-store-uri {shlex.quote(store.uri)}"
         OUT.print(Text(f"Open it: make ui, or {ui}"), soft_wrap=True)
-        link = f"http://127.0.0.1:5000/#/experiments/{store.experiment_id}/runs/{run_id}"
-        OUT.print(Text(f"then {link}"), soft_wrap=True)
+        OUT.print(Text(f"then {url}"), soft_wrap=True)
 
 
 def _exit_status(sweep: SweepResult, *, interrupted: bool) -> int:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from harness.comparison.family import Candidate, unsaid
 from harness.comparison.results import A_AND_B
-from harness.gate.costs import cost_pairs, machine_rise, margin_ms, what_is_slower
+from harness.gate.costs import cost_pairs, margin_ms, what_is_slower
+from harness.gate.machines import machine_changes, touching
 from harness.gate.runs import Samples, Sides
 from harness.overhead.contrasts import Difference, contrast
 from harness.overhead.intervals import FIXED_LEVEL, STOPPED_LEVEL, mean, t_interval
@@ -38,16 +39,20 @@ def cost_lines(a: GatedCell, b: GatedCell, margins: Margins) -> Iterator[Line | 
     )
     stopped_early = a.stopped_early or b.stopped_early
     for key in dict.fromkeys((*there, *back)):
-        yield _cost(there.get(key), back.get(key), margins, _machine(a, b, key[1]), stopped_early=stopped_early)
+        yield _cost(there.get(key), back.get(key), margins, _machine(a, b, *key), stopped_early=stopped_early)
     if there:
         yield from _bytes(a, b, margins)
 
 
-def _machine(a: GatedCell, b: GatedCell, load: str) -> tuple[float, str]:
-    """By which factor the machine, or the SDK untraced, was slower on one side, less 1; and that in words."""
+def _machine(a: GatedCell, b: GatedCell, name: str, load: str) -> tuple[float, str]:
+    """By which factor the machine, or the SDK untraced, was slower on one side, less 1; and that in words.
+
+    Of what may be behind a change of this cost, it is what changed most; 0 where nobody says.
+    """
     old, new = (one.costs if not load else one.loads[load].costs if load in one.loads else {} for one in (a, b))
-    rise, told = machine_rise(old, new, what_is_slower(a, b), A_AND_B)
-    return max(1 + rise, 1 / (1 + rise)) - 1, told
+    changes = touching(name, machine_changes(old, new, what_is_slower(a, b), A_AND_B))
+    found = [(max(one.factor, 1 / one.factor) - 1, one.told) for one in changes]
+    return max(found, key=lambda one: one[0], default=(0.0, ""))
 
 
 def _cost(
@@ -70,7 +75,7 @@ def _cost(
     margin = min(margin_ms(old, margins), margin_ms(new, margins))
     beside = ""
     if pair.name == _LATENCY and old.base is not None and new.base is not None:
-        beside = f"; untraced, p50 is {quantity(old.base, 'ms')} in A and {quantity(new.base, 'ms')} in B"
+        beside = f"; untraced, p50 is {quantity(old.base.value, 'ms')} in A and {quantity(new.base.value, 'ms')} in B"
     found = _candidate(pair.quantity, shown, there.difference, margin, "ms", beside)
     # What equal tracing would have cost more on the slower machine.
     explained = machine[0] * max(old.added, new.added)
@@ -92,6 +97,9 @@ def _bytes(a: GatedCell, b: GatedCell, margins: Margins) -> Iterator[Line | Cand
         if one.reason is not None or not one.per_fork:
             reason = f"{which} has none" + (f": {one.reason}" if one.reason else "")
             yield unsaid(_BYTES_NAME, reason, *shown)
+            return
+        if one.looks_cheap is not None:
+            yield unsaid(_BYTES_NAME, f"in {which} {one.looks_cheap}", *shown)
             return
     found = contrast([(1.0, new.per_fork), (-1.0, old.per_fork)], stopped_early=stopped_early)
     if isinstance(found, str):
@@ -119,7 +127,7 @@ def _candidate(name: str, shown: list[str], difference: Difference, margin: floa
 
 def _shown(samples: Samples, unit: str, *, stopped_early: bool) -> str:
     """The mean over forks with its interval; what must not be compared is not printed either."""
-    if not samples.per_fork or samples.reason is not None:
+    if not samples.per_fork or samples.reason is not None or samples.looks_cheap is not None:
         return ABSENT
     interval = t_interval(samples.per_fork, level=STOPPED_LEVEL if stopped_early else FIXED_LEVEL)
     low, high = (None, None) if isinstance(interval, str) else interval

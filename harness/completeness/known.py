@@ -3,7 +3,8 @@
 A row says when a call could show the defect and what it shows. Rows rest on the wire, on what the
 application did and on the judgements, not on names of scenarios, so they also speak about prompt sets
 that nobody here has seen. A row whose conditions no call of the cell met is left out; where they were
-met and nothing was shown, the defect is mended.
+met and nothing was shown, the defect is mended if the version is newer than those that it was seen in; in
+another it may only never have been there.
 
 Adding a defect is adding a row.
 """
@@ -13,7 +14,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from harness.completeness import places, proofs
 from harness.completeness.spans import SPAN_OUTPUTS, Subject, call_end_unix_ns
@@ -164,6 +165,7 @@ class Tally:
 
     def __init__(self, cell: CellRecord) -> None:
         self._setting = Setting(cell)
+        self._version = cell.versions.get("mlflow", "")
         self._counts: dict[str, _Count] = {}
 
     def add(self, one: Witness) -> None:
@@ -185,16 +187,27 @@ class Tally:
         Args:
             losses: What reached the store after each ending.
         """
-        found = [_found(row, self._counts[row.name]) for row in KNOWN if row.name in self._counts]
-        return (*found, *(one for row in KNOWN_LOSSES if (one := _lost(row, losses)) is not None))
+        found = [_found(row, self._counts[row.name], self._version) for row in KNOWN if row.name in self._counts]
+        return (*found, *(one for row in KNOWN_LOSSES if (one := _lost(row, losses, self._version)) is not None))
 
 
-def _found(row: Known, count: _Count) -> DefectFinding:
+def _gone(row: Known | KnownLoss, version: str) -> Literal["mended", "not found"]:
+    """What a defect is that was not met: mended only in a version newer than those that it was seen in."""
+    return "mended" if _numbers(version) > _numbers(row.versions) else "not found"
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    """The release's numbers, of a text such as ``mlflow 3.17.2`` as well; none where there is none."""
+    release = re.search(r"\d+(?:\.\d+)*", version)
+    return tuple(map(int, release.group().split("."))) if release else ()
+
+
+def _found(row: Known, count: _Count, version: str) -> DefectFinding:
     return DefectFinding(
         defect=row.name,
         title=row.title,
         versions=row.versions,
-        status="found" if count.shown else "mended",
+        status="found" if count.shown else _gone(row, version),
         calls=count.shown,
         applicable=count.applicable,
         call_id=count.first.call.call_id if count.first else None,
@@ -205,7 +218,7 @@ def _found(row: Known, count: _Count) -> DefectFinding:
     )
 
 
-def _lost(row: KnownLoss, losses: Sequence[Loss]) -> DefectFinding | None:
+def _lost(row: KnownLoss, losses: Sequence[Loss], version: str) -> DefectFinding | None:
     tried = [one for one in losses if one.ending == row.ending and one.expected_traces]
     if not tried:
         return None
@@ -216,7 +229,7 @@ def _lost(row: KnownLoss, losses: Sequence[Loss]) -> DefectFinding | None:
         defect=row.name,
         title=row.title,
         versions=row.versions,
-        status="found" if lost else "mended",
+        status="found" if lost else _gone(row, version),
         calls=sum(one.expected_traces - one.complete_traces for one in lost),
         applicable=sum(one.expected_traces for one in tried),
         wire=f"{first.calls} calls, {first.expected_traces} traces expected",
@@ -449,7 +462,8 @@ KNOWN: tuple[Known, ...] = (
     ),
     Known(
         "openai_request_model_is_answering",
-        "The request model holds the model that answered",
+        "The request model holds the model that answered (the fact counts as right where the inputs name the one asked "
+        "for)",
         _direct("openai", _two_models),
         _answering_as_asked,
     ),

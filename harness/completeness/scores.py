@@ -12,6 +12,7 @@ from harness.completeness.facts import FACTS_VERSION, STRUCTURE_PREFIX, fact_ord
 from harness.completeness.join import cases_of, join_cell
 from harness.completeness.judge import CONVENTIONS, judge_case
 from harness.completeness.known import Tally, Witness
+from harness.completeness.spread import recall_spread
 from harness.completeness.transparency import compare_arms
 from harness.records import CallId
 from harness.results import CompletenessResult, FactCount, Level
@@ -91,6 +92,9 @@ def _judge(records: CellRecords) -> CompletenessResult:
         notes.append(f"the strategy expects no traces, but {len(join.orphaned)} were stored; they count as orphans")
     verdicts = tally_verdicts(judgements)
     scores, reasons = _scores(verdicts, records, join, comparison)
+    spread = recall_spread(judgements)
+    if isinstance(spread, str) and scores["recall"] is not None:
+        reasons["recall_interval"] = spread
     stored = sum(len(unit.traces) for unit in join.units)
     return CompletenessResult(
         calls=len(join.calls),
@@ -112,6 +116,8 @@ def _judge(records: CellRecords) -> CompletenessResult:
         transparency_compared=comparison.compared,
         defects=tally.findings(records.losses) if expects else (),
         facts_version=FACTS_VERSION,
+        recall_low=None if isinstance(spread, str) else spread.low,
+        recall_high=None if isinstance(spread, str) else spread.high,
     )
 
 

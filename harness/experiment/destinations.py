@@ -71,9 +71,17 @@ class SqliteFile:
         if self.beside is not None:
             self.beside.wait_ready()
 
-    def count(self) -> TraceCount:
-        """Which traces came so far; the arm has to have drained."""
-        return count_traces(self.store)
+    def count(self, *, spans_alone: bool = False) -> TraceCount:
+        """Which traces came so far; the arm has to have drained.
+
+        Args:
+            spans_alone: Whether the strategy has MLflow write no more than the spans.
+        """
+        return count_traces(self.store, spans_alone=spans_alone)
+
+    def astray(self) -> int:
+        """Traces that came to another place than this one; here they all come to the one there is."""
+        return 0
 
     def end(self) -> None:
         """End what runs beside the arm.
@@ -130,8 +138,8 @@ class CollectorFile(SqliteFile):
         super().wait_ready()
         self.environment = otlp_environment(self.beside.endpoint_url, alone=True)
 
-    def count(self) -> TraceCount:
-        """Ends the collector, and counts what it received, and any trace that went astray into the store.
+    def count(self, *, spans_alone: bool = True) -> TraceCount:  # noqa: ARG002 - OTLP knows spans alone
+        """Ends the collector, and counts what it received; one that went astray into the store was begun alone.
 
         A trace is whole whose root it received: OTLP knows spans alone, and what has not ended is not sent.
 
@@ -139,11 +147,14 @@ class CollectorFile(SqliteFile):
             CellError: If the collector had died, or what it wrote is damaged.
         """
         self.end()
-        astray = super().count().begun
         spans = list(self.beside.spans())
         begun = {span.trace_id for span in spans}
         whole = {span.trace_id for span in spans if span.parent_id is None}
-        return TraceCount(astray + len(begun), astray + len(whole))
+        return TraceCount(self.astray() + len(begun), len(whole))
+
+    def astray(self) -> int:
+        """Traces of which anything came to the store, which should stay empty."""
+        return count_traces(self.store).begun
 
     def _begin(self) -> Served:
         return Collector(CollectorConfig(spans_path=self.written_path, raw=True, cpus=self.cpus))

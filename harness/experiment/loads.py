@@ -30,6 +30,7 @@ SIMULATOR_ONLY = "only endpoint=simulator can give an answer of the size that is
 COUNTED_ONCE = "what a collector received is counted once, at its end; use tracing.into=sqlite or server"
 FLOODS = "it would flood the provider behind the endpoint; use endpoint=simulator"
 NOTHING_TO_LOSE = "the strategy stores no traces, so there is nothing that a high rate could lose"
+UNTIED = "the strategy has spans alone stored, which do not say whose calls' they are: lost ones could not be told"
 BY_CHANCE = "chance decides which calls leave a trace, so nobody can say which ones were lost"
 
 
@@ -45,6 +46,10 @@ class ArmState(Protocol):
     @property
     def store(self) -> Path | None:
         """The SQLite file in which its traces end up; ``None`` for an arm that leaves none there."""
+
+    @property
+    def spans_alone(self) -> bool:
+        """Whether its traces are spans without MLflow's own write of the trace."""
 
     @property
     def counted_at_end(self) -> bool:
@@ -186,8 +191,11 @@ class _ForkLoads:
             with self._host.running(arm):
                 answer = self._pair[arm].process.ask("why_not", loads=list(map(str, loads)))
             skipped |= answer["reasons"]
-            if arm == "strategy" and answer["traces"] != 1 and Load(SATURATION) in loads:
-                skipped[SATURATION] = NOTHING_TO_LOSE if answer["traces"] == 0 else BY_CHANCE
+            if arm == "strategy" and Load(SATURATION) in loads:
+                if answer["traces"] != 1:
+                    skipped[SATURATION] = NOTHING_TO_LOSE if answer["traces"] == 0 else BY_CHANCE
+                elif self._pair[arm].spans_alone:
+                    skipped[SATURATION] = UNTIED
         return [load for load in loads if str(load) not in skipped]
 
     def _saturate(self, load: Load) -> None:
@@ -254,7 +262,7 @@ class _ForkLoads:
     def _one(self, task: _Task, state: ArmState) -> LoadRun | str:
         """What an arm did; or, in words, why it could not go on with that."""
         is_step = task.load.kind == SATURATION
-        before = _count(None if is_step else state.store)
+        before = TraceCount(0, 0) if is_step else _count(state)
         answer = self._ask(task, state)
         if "failed" in answer:
             return str(answer["failed"])
@@ -263,7 +271,7 @@ class _ForkLoads:
         if is_step:
             stored = self._stored_whole(state, self._repetition + task.warmup_calls)
         else:
-            expected, stored = _count(state.store).since(before).against(with_warmup)
+            expected, stored = _count(state).since(before).against(with_warmup)
         return LoadRun(
             fork=self._fork,
             arm=state.arm,
@@ -308,8 +316,8 @@ class _ForkLoads:
         return 60.0 + 2 * self._measure.drain_timeout_s + paced_s + own_s
 
 
-def _count(store: Path | None) -> TraceCount:
-    return TraceCount(0, 0) if store is None else count_traces(store)
+def _count(state: ArmState) -> TraceCount:
+    return TraceCount(0, 0) if state.store is None else count_traces(state.store, spans_alone=state.spans_alone)
 
 
 def _cannot_answer(load: Load, endpoint_kind: str) -> str:

@@ -14,7 +14,7 @@ from harness.experiment.plan import ARMS, arm_order, block_plans, sample_order
 from harness.experiment.stages import Stages
 from harness.experiment.watch import MachineWatch
 from harness.overhead import MIN_FORKS
-from harness.processes import pinned, split_cpus
+from harness.processes import CPU_STEP_NS, pinned, split_cpus
 from harness.records import Arm, ArmRun, Block, MachineSample, StoppedBy
 from harness.runtimes import HARNESS
 from harness.stores.counting import TraceCount
@@ -154,6 +154,11 @@ class _ArmState:
         return self.destination.store if self.destination is not None and self.stores else None
 
     @property
+    def spans_alone(self) -> bool:
+        """Whether its traces are spans without MLflow's own write of the trace."""
+        return bool(self.process.ready["spans_alone"])
+
+    @property
     def counted_at_end(self) -> bool:
         """Whether what came can be counted only once."""
         return self.destination is not None and self.destination.counted_at_end
@@ -196,7 +201,7 @@ class _ArmState:
         """The arm's totals as a record, once it has drained."""
         to = self.destination
         beside = None if to is None else to.beside
-        count = TraceCount(0, 0) if to is None else to.count()
+        count = TraceCount(0, 0) if to is None else to.count(spans_alone=self.spans_alone)
         expected, stored = count.against(totals["expected_traces"])
         return ArmRun(
             fork=self.fork,
@@ -219,6 +224,8 @@ class _ArmState:
             first_calls=PRIME_CALLS,
             **self.process.ready["first"],
             planted_losses=totals["planted_losses"],
+            astray_traces=0 if to is None else to.astray(),
+            destination_cpu_step_ns=CPU_STEP_NS,
         )
 
 
@@ -462,11 +469,12 @@ class TimingPass:
         """Pace the load below what the store was just seen to drain; set once, by the first fork."""
         if state.fork != 0:
             return
-        per_trace_ms = state.warmup["total_ns"] / 1e6 / state.warmup["calls"]
-        least_ms = per_trace_ms / self.plan.measure.max_load
+        # Of a call, which where calls are sampled is not a trace: the pace is that of calls.
+        per_call_ms = state.warmup["total_ns"] / 1e6 / state.warmup["calls"]
+        least_ms = per_call_ms / self.plan.measure.max_load
         if least_ms > self.period_ms:
             self.progress.note(
-                f"the store takes {per_trace_ms:.1f} ms a trace, so timed calls start {least_ms:.0f} ms apart "
+                f"the store takes {per_call_ms:.1f} ms a call, so timed calls start {least_ms:.0f} ms apart "
                 f"instead of {self.period_ms:.0f} ms"
             )
             self.period_ms = least_ms

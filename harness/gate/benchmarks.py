@@ -8,13 +8,14 @@ the benchmark of ``none`` of the same group.
 from __future__ import annotations
 
 import statistics
-from typing import Any
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, model_validator
 
 from harness.errors import InputError
-from harness.gate.runs import LATENCIES, Form, GatedCell, Lost, Run, Samples, leaves
-from harness.gate.sweeps import CellDocument, gated_cell
+from harness.gate.numbers import Count, Number, check_lost
+from harness.gate.runs import LATENCIES, Base, Form, GatedCell, Lost, Run, Samples, leaves
+from harness.gate.sweeps import DROPPED, CellDocument, gated_cell
 from harness.report.format import count
 
 EXTRA_INFO_KEY = "harness"
@@ -41,18 +42,23 @@ class Extra(BaseModel):
 
     forks: int = Field(ge=1)
     timing: dict[str, Any]
-    costs: dict[str, list[float]]
-    traces_expected: int
-    traces_lost: int
-    expected_by_fork: list[int] = Field(default_factory=list)
-    lost_by_fork: list[int] = Field(default_factory=list)
-    drain_rates_per_s: list[float] = Field(default_factory=list)
-    max_load: float | None = None
+    costs: dict[str, Annotated[list[Number], Field(min_length=1)]]
+    traces_expected: Count
+    traces_lost: Count
+    expected_by_fork: list[Count] = Field(default_factory=list)
+    lost_by_fork: list[Count] = Field(default_factory=list)
+    drain_rates_per_s: list[Number] = Field(default_factory=list)
+    max_load: Number | None = None
     cell: CellDocument
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        check_lost(self.traces_expected, self.traces_lost, self.expected_by_fork, self.lost_by_fork)
+        return self
 
 
 class _Stats(BaseModel):
-    data: list[float] | None = None
+    data: list[Number] | None = None
 
 
 class _Benchmark(BaseModel):
@@ -148,9 +154,8 @@ def _saturated(extra: Extra) -> str | None:
 
 def _with_costs(one: _Read, untraced: dict[str, list[float]] | None) -> GatedCell:
     lost = one.cell.timed.lost if one.cell.timed is not None else 0
-    reason = f"{lost} traces were lost, and dropping traces makes tracing look cheap" if lost else None
-    if untraced is None:
-        reason = f"the group {one.group!r} has no benchmark of {_UNTRACED}"
+    looks_cheap = f"{lost} traces were lost, and {DROPPED}" if lost else None
+    reason = f"the group {one.group!r} has no benchmark of {_UNTRACED}" if untraced is None else None
     costs = {}
     for name, values in one.costs.items():
         base = (untraced or {}).get(name, [])
@@ -160,7 +165,14 @@ def _with_costs(one: _Read, untraced: dict[str, list[float]] | None) -> GatedCel
             untraced=tuple(base),
             whole=whole,
             added=abs(whole - statistics.fmean(base)) if base else whole,
-            base=statistics.fmean(base) if base else None,
+            base=_base(base),
             reason=reason or (one.saturated if name in LATENCIES else None),
+            looks_cheap=looks_cheap,
         )
     return one.cell.model_copy(update={"costs": costs})
+
+
+def _base(values: list[float]) -> Base | None:
+    if len(values) < 2:
+        return Base(values[0]) if values else None
+    return Base(statistics.fmean(values), statistics.variance(values) / len(values), len(values) - 1)

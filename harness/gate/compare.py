@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from harness.gate.costs import cost_pairs
 from harness.gate.exact import completeness_comparisons
 from harness.gate.family import judge
-from harness.gate.losses import ending_pairs, loss_pairs
+from harness.gate.losses import ending_pairs, failure_pairs, loss_pairs
 from harness.gate.matching import changes, match_cells, refusals
 from harness.gate.results import Comparison, GateResult
 
@@ -57,6 +57,7 @@ def compare(baseline: Run, current: Run, margins: Margins, scope: Scope = "all")
             tested += ending_pairs(before, after, margins)
         if scope != "completeness":
             tested += loss_pairs(before, after, margins)
+            tested += failure_pairs(before, after, margins)
             tested += cost_pairs(before, after, margins)
     if not tested and all(one.quantity == _STATUS and one.outcome != "worse" for one in exact):
         nothing = f"{baseline.name} has no {_SUBJECTS[scope]} that {current.name} could be held against"

@@ -1,10 +1,14 @@
-"""Shares of traces that were lost, in both runs: by chance a trace more or less, so they are tested, not counted.
+"""Shares of traces that were lost and of calls that failed, in both runs: tested, for chance has a hand in them.
 
 The fork is the unit of replication here, too: where the counts of single forks are known, the forks'
 shares are compared by Welch's t, and beside it stands Fisher's exact test on all traces, for forks
 that happen to agree show less spread than any share has. The larger p-value and the wider interval
 count. Where only sums are known, and where no share differs from fork to fork, Fisher's test stands
 alone. A margin is tested for as if the run with fewer losses had lost that share more.
+
+So one fork of four that lost everything is inconclusive, however many traces that are: it may be one accident to
+one process, and four forks cannot tell that from a fault which strikes one process in four. The sentence says how
+many forks lost any.
 """
 
 from __future__ import annotations
@@ -44,7 +48,7 @@ class Shares(NamedTuple):
 
 
 class LossPair(NamedTuple):
-    """The traces lost in both runs, before it is known how many other comparisons there are.
+    """The traces lost, or calls failed, in both runs, before it is known how many other comparisons there are.
 
     Attributes:
         current: ``None`` where the current run has none.
@@ -101,6 +105,9 @@ class LossPair(NamedTuple):
     def _sentence(self, new: Lost, rise: Shares, outcome: Outcome, p_adjusted: float) -> str:
         p_text = "p under 0.001" if p_adjusted < 0.001 else f"p {p_adjusted:.3f}"
         tail = ": inconclusive, the data allow less than the margin and more" if outcome == "inconclusive" else ""
+        if tail and new.by_fork:
+            forks = sum(lost > 0 for _, lost in new.by_fork)
+            tail += f", for they were lost in {forks} of {len(new.by_fork)} forks"
         return (
             f"{self.cell}: {self.name} went from {_of(self.baseline)} to {_of(new)} (95% interval of the rise "
             f"[{percent(rise.low)}, {percent(rise.high)}], margin {percent(self.margin)}, {p_text} after "
@@ -119,6 +126,21 @@ def loss_pairs(before: GatedCell, after: GatedCell, margins: Margins) -> Iterato
             continue
         found = "the current run has none" if now is None else rise(was, now, margins.loss, stopped_early=stopped_early)
         yield LossPair(before.label, name, was, now, margins.loss, found)
+
+
+def failure_pairs(before: GatedCell, after: GatedCell, margins: Margins) -> Iterator[LossPair]:
+    """Timed calls that failed, paced and under further loads; nothing where none failed in either run.
+
+    That no call failed is no test that chance could have decided otherwise, so the correction need not count it.
+    """
+    failed = [("timed calls that failed", before.failed, after.failed)]
+    for load, old in before.loads.items():
+        if load in after.loads:
+            failed.append((f"calls that failed under {load}", old.failed, after.loads[load].failed))
+    for name, was, now in failed:
+        if was is not None and now is not None and (was.lost or now.lost):
+            found = rise(was, now, margins.loss, stopped_early=False)
+            yield LossPair(before.label, name, was, now, margins.loss, found)
 
 
 def ending_pairs(before: GatedCell, after: GatedCell, margins: Margins) -> Iterator[LossPair]:
@@ -149,7 +171,7 @@ def rise(
 ) -> Shares | str:
     """The rise of the share, or why nothing can be said of it."""
     if not old.expected or not new.expected:
-        return f"{sides.after if old.expected else sides.before} expected no trace"
+        return f"{sides.after if old.expected else sides.before} had none to lose"
     by_forks = _by_forks(old, new, stopped_early=stopped_early)
     if isinstance(by_forks, str):
         return by_forks

@@ -33,6 +33,8 @@ def read_document(name: str, text: str | bytes) -> Run:
         document = json.loads(text)
     except ValueError as error:
         raise InputError(f"{name} is not JSON ({error}); it has to be {_FORMS}") from error
+    except RecursionError as error:
+        raise InputError(f"{name} is nested too deeply to be read; it has to be {_FORMS}") from error
     form = _form(document)
     if form is None:
         raise InputError(f"{name} is neither; it has to be {_FORMS}")
@@ -75,6 +77,8 @@ def _checked(name: str, read: Callable[[], Run]) -> Run:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
         raise InputError(f"{name} is damaged: {place}: {first['msg']}") from error
+    except RecursionError as error:
+        raise InputError(f"{name} is damaged: it is nested too deeply to be read") from error
     except KeyError as error:
         raise InputError(
             f"{name} is damaged: a verdict is written as {error}, which its letters do not know"

@@ -36,6 +36,19 @@ class Form(StrEnum):
     BENCHMARKS = "a file of pytest-benchmark"
 
 
+class Base(NamedTuple):
+    """What a cost is without tracing: the mean over forks.
+
+    Attributes:
+        variance: Of that mean; 0 where nobody says.
+        freedom: Its degrees of freedom; ``None`` likewise.
+    """
+
+    value: float
+    variance: float = 0.0
+    freedom: float | None = None
+
+
 class Samples(Record):
     """A cost as it was measured in each fork.
 
@@ -44,16 +57,18 @@ class Samples(Record):
         untraced: One value an untraced worker of the same run, to be taken off; empty where that was done.
         whole: The cost with what it is without tracing, which a relative margin is a share of.
         added: What tracing adds, without its sign.
-        base: What it is without tracing, mean over forks; ``None`` where it has none.
+        base: What it is without tracing; ``None`` where it has none.
         reason: Why it must not be compared, in words; ``None`` if it may.
+        looks_cheap: Why it may cost more than was measured, in words: then a rise counts, and no calm.
     """
 
     per_fork: tuple[float, ...] = ()
     untraced: tuple[float, ...] = ()
     whole: float = 0.0
     added: float = 0.0
-    base: float | None = None
+    base: Base | None = None
     reason: str | None = None
+    looks_cheap: str | None = None
 
 
 class Verdicts(Record):
@@ -81,7 +96,7 @@ class Completeness(Record):
 
 
 class Lost(NamedTuple):
-    """Traces that were expected, and how many of them were not there.
+    """Traces that were expected, and how many of them were not there; or calls, and how many of them failed.
 
     Attributes:
         by_fork: The same two numbers for each fork; empty where only the sums are known.
@@ -103,10 +118,12 @@ class GatedLoad(Record):
     Attributes:
         costs: By name.
         timed: Its traces.
+        failed: Its calls, and those that raised.
     """
 
     costs: dict[str, Samples]
     timed: Lost
+    failed: Lost
 
 
 class GatedCell(Record):
@@ -127,6 +144,7 @@ class GatedCell(Record):
         period_ms: The pace of the calls as it came to be, from one start to the next; ``None`` if nobody said.
         stopped_early: Whether forks were added until the interval was narrow enough.
         timed: Traces of the timing pass; ``None`` without one.
+        failed: Calls of the timing pass in both arms, and those that raised; ``None`` where nobody counted them.
         loads: By load.
         endings: Traces by the way in which a process ended.
     """
@@ -147,6 +165,7 @@ class GatedCell(Record):
     stopped_early: bool = False
     completeness: Completeness | None = None
     timed: Lost | None = None
+    failed: Lost | None = None
     loads: dict[str, GatedLoad] = Field(default_factory=dict)
     endings: dict[str, Lost] = Field(default_factory=dict)
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
-from typing import Any
+from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from scipy.special import stdtrit
 
+from harness.config import MeasureConfig
+from harness.gate.numbers import Count, Number, Share, check_lost
 from harness.gate.runs import (
     FURTHER_KEY,
     KEY,
     LATENCIES,
+    Base,
     Completeness,
     GatedCell,
     GatedLoad,
@@ -19,7 +24,7 @@ from harness.gate.runs import (
     Verdicts,
     leaves,
 )
-from harness.overhead.intervals import MIN_FORKS
+from harness.overhead.intervals import FIXED_LEVEL, MIN_FORKS, STOPPED_LEVEL
 
 COSTS = (*LATENCIES, "cpu_ms_per_call", "drain_ms_per_trace", "stored_bytes_per_trace")
 """What a cell may cost; the gate judges those of them that are times."""
@@ -31,32 +36,47 @@ STRATEGY_OF = "strategy of "
 """Before the name of a strategy: where its class comes from, among the versions."""
 _FREE_MEASURE = (
     *("name", "forks", "max_forks", "precision_ms", "precision_relative", "margin_ms", "margin_relative"),
-    *("drain_timeout_s", "exit_timeout_s", "losses"),
+    *("drain_timeout_s", "exit_timeout_s", "losses", "budget_s"),
 )
 """Keys of ``measure`` that say how much was measured or how it was judged, not what."""
 _ENDING_MEASURE = ("ending_calls", "burst_calls")
 """Those that say how many calls came before a process ended; a saturation takes the latter, too."""
 
 
+_USUAL_MEASURE = dataclasses.asdict(MeasureConfig())
+"""What a document's measure was where it has no such key: it is older than the key, whose default is how it was."""
+DROPPED = "dropping traces makes tracing look cheap"
+
+
 class _Estimate(BaseModel):
-    value: float | None
-    baseline: float | None = None
-    per_fork: list[float | None] = Field(default_factory=list)
+    value: Number | None
+    forks: Count = 0
+    baseline: Number | None = None
+    baseline_low: Number | None = None
+    baseline_high: Number | None = None
+    per_fork: list[Number | None] = Field(default_factory=list)
     reason: str | None = None
 
 
 class _Timed(BaseModel):
     """What the usual pace and a further load have in common."""
 
-    forks: int
+    forks: Count
+    calls_per_fork: Count = 0
     estimates: dict[str, _Estimate]
     verdict: str | None
     sentence: str
-    traces_expected: int
-    traces_lost: int
-    expected_by_fork: list[int] = Field(default_factory=list)
-    lost_by_fork: list[int] = Field(default_factory=list)
+    traces_expected: Count
+    traces_lost: Count
+    expected_by_fork: list[Count] = Field(default_factory=list)
+    lost_by_fork: list[Count] = Field(default_factory=list)
+    failed_calls: Count = 0
     is_floor: bool
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        check_lost(self.traces_expected, self.traces_lost, self.expected_by_fork, self.lost_by_fork)
+        return self
 
 
 class _Load(_Timed):
@@ -70,21 +90,21 @@ class _Judged(BaseModel):
 
 
 class _Completeness(BaseModel):
-    recall: float | None
-    otel_recall: float | None
-    fidelity: float | None
-    traces_lost: int
-    traces_duplicated: int
-    traces_orphaned: int
-    transparency_differences: int | None
+    recall: Share | None
+    otel_recall: Share | None
+    fidelity: Share | None
+    traces_lost: Count
+    traces_duplicated: Count
+    traces_orphaned: Count
+    transparency_differences: Count | None
     facts_version: int
     judged: _Judged
 
 
 class _Loss(BaseModel):
     ending: str
-    expected_traces: int
-    complete_traces: int
+    expected_traces: Count
+    complete_traces: Count
 
 
 class _Measure(BaseModel):
@@ -92,10 +112,10 @@ class _Measure(BaseModel):
 
     model_config = ConfigDict(extra="allow")
 
-    forks: int = 0
-    max_forks: int = 0
-    precision_ms: float = 0.0
-    precision_relative: float = 0.0
+    forks: Count = 0
+    max_forks: Count = 0
+    precision_ms: Number = 0.0
+    precision_relative: Number = 0.0
 
 
 class _Config(BaseModel):
@@ -111,7 +131,7 @@ class MachineDocument(BaseModel):
 
     cpu_model: str
     cpu_count: int
-    memory_bytes: int
+    memory_bytes: int = Field(ge=0, le=2**60)
     kernel: str
     python: str
     work_filesystem: str = ""
@@ -139,9 +159,9 @@ class CellDocument(BaseModel):
     measure: str
     runtime: str = ""
     seed: int
-    period_ms: float | None = None
+    period_ms: Number | None = None
     expects_traces: bool
-    expected_share: float = 1.0
+    expected_share: Number = 1.0
     config: _Config
     versions: dict[str, str]
     machine: MachineDocument
@@ -165,6 +185,7 @@ def gated_cell(cell: CellDocument) -> GatedCell:
     overhead, measure = cell.overhead, cell.config.measure
     machine = machine_conditions(cell.machine)
     asks_precision = measure.precision_ms > 0 or measure.precision_relative > 0
+    stopped_early = asks_precision and measure.max_forks > measure.forks
     return GatedCell(
         key={name: str(getattr(cell, name)) for name in (*KEY, *FURTHER_KEY)},
         label=_label(cell),
@@ -177,14 +198,17 @@ def gated_cell(cell: CellDocument) -> GatedCell:
         environment=leaves("environment", cell.config.environment),
         versions=_versions(cell),
         is_baseline=not cell.expects_traces if overhead is None else overhead.is_floor,
-        costs={} if overhead is None else _costs(overhead),
+        costs={} if overhead is None else _costs(overhead, STOPPED_LEVEL if stopped_early else FIXED_LEVEL),
         period_ms=cell.period_ms,
-        stopped_early=asks_precision and measure.max_forks > measure.forks,
+        stopped_early=stopped_early,
         completeness=None if cell.completeness is None else _completeness(cell.completeness, cell.expected_share < 1),
         timed=None if overhead is None else _lost(overhead),
+        failed=None if overhead is None else _failed(overhead),
         # A saturation goes on until traces are lost.
         loads={
-            one.load: GatedLoad(costs=_costs(one), timed=_lost(one)) for one in cell.loads if one.verdict is not None
+            one.load: GatedLoad(costs=_costs(one, FIXED_LEVEL), timed=_lost(one), failed=_failed(one))
+            for one in cell.loads
+            if one.verdict is not None
         },
         endings={
             # Half a trace, of which one of MLflow's two writes arrived, is lost here as it is among timed ones.
@@ -232,9 +256,8 @@ def _conditions(cell: CellDocument) -> dict[str, str]:
 
 
 def _cost_conditions(cell: CellDocument, machine: dict[str, str]) -> dict[str, str]:
-    given = cell.config.measure.model_extra or {}
     for_endings = _ENDING_MEASURE[:1] if cell.loads else _ENDING_MEASURE
-    names = [name for name in given if name not in (*_FREE_MEASURE, *for_endings)]
+    names = [name for name in _given(cell.config.measure) if name not in (*_FREE_MEASURE, *for_endings)]
     return {
         "measure": cell.measure,
         **machine,
@@ -245,8 +268,12 @@ def _cost_conditions(cell: CellDocument, machine: dict[str, str]) -> dict[str, s
 
 
 def _of_measure(measure: _Measure, names: list[str] | tuple[str, ...]) -> dict[str, str]:
-    given = measure.model_extra or {}
+    given = _given(measure)
     return leaves("measure", {name: given[name] for name in names if name in given})
+
+
+def _given(measure: _Measure) -> dict[str, Any]:
+    return _USUAL_MEASURE | (measure.model_extra or {})
 
 
 def _versions(cell: CellDocument) -> dict[str, str]:
@@ -263,9 +290,16 @@ def _lost(timed: _Timed) -> Lost:
     return Lost(timed.traces_expected, timed.traces_lost, by_fork)
 
 
-def _costs(timed: _Timed) -> dict[str, Samples]:
+def _failed(timed: _Timed) -> Lost:
+    """Calls of both arms that raised, of those that were analysed or raised."""
+    return Lost(2 * timed.forks * timed.calls_per_fork + timed.failed_calls, timed.failed_calls)
+
+
+def _costs(timed: _Timed, level: float) -> dict[str, Samples]:
+    """Costs by name; ``level`` is that of the intervals' t quantile."""
     found: dict[str, Samples] = {}
-    hidden = timed.verdict == _NOT_JUDGED and timed.forks >= MIN_FORKS
+    hidden = _is_hidden(timed)
+    lost = f"{timed.traces_lost} traces were lost, and {DROPPED}" if timed.traces_lost else None
     for name in COSTS:
         estimate = timed.estimates.get(name)
         if estimate is None:
@@ -274,17 +308,33 @@ def _costs(timed: _Timed) -> dict[str, Samples]:
         if estimate.value is None or len(values) < len(estimate.per_fork) or not values:
             found[name] = Samples(reason=estimate.reason or "it has no value in every fork")
             continue
-        reason = timed.sentence if hidden and name in LATENCIES else None
-        if timed.traces_lost and reason is None:
-            reason = f"{timed.traces_lost} traces were lost, and dropping traces makes tracing look cheap"
         found[name] = Samples(
             per_fork=tuple(values),
             whole=abs(estimate.value) + (estimate.baseline or 0.0),
             added=abs(estimate.value),
-            base=estimate.baseline,
-            reason=reason,
+            base=_base(estimate, level),
+            reason=timed.sentence if hidden and name in LATENCIES else None,
+            looks_cheap=lost,
         )
     return found
+
+
+def _is_hidden(timed: _Timed) -> bool:
+    """Whether latencies were not judged for more than lost traces, which make them look small and never large."""
+    if timed.verdict != _NOT_JUDGED or timed.forks < MIN_FORKS:
+        return False
+    of_loss = f"{timed.traces_lost} of {timed.traces_expected} traces were lost"
+    clauses = timed.sentence.removeprefix(f"{_NOT_JUDGED}: ").split("; ")
+    return not timed.traces_lost or any(not clause.startswith(of_loss) for clause in clauses)
+
+
+def _base(estimate: _Estimate, level: float) -> Base | None:
+    if estimate.baseline is None:
+        return None
+    low, high, freedom = estimate.baseline_low, estimate.baseline_high, estimate.forks - 1
+    if low is None or high is None or freedom < 1:
+        return Base(estimate.baseline)
+    return Base(estimate.baseline, ((high - low) / 2 / float(stdtrit(freedom, (1 + level) / 2))) ** 2, freedom)
 
 
 def _completeness(found: _Completeness, sampled: bool) -> Completeness:

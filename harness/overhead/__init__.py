@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from harness.overhead.comparisons import corrected, p_values
+from harness.overhead.contrasts import smallest_found
 from harness.overhead.disturbance import decides, disturbance
 from harness.overhead.drift import drift
 from harness.overhead.intervals import MIN_FORKS, quantile_level
@@ -24,9 +25,11 @@ from harness.overhead.ledger import (
     lost_traces,
 )
 from harness.overhead.samples import complete_forks
+from harness.overhead.shift import shift
 from harness.overhead.steady import steady_state, why_unsteady
 from harness.overhead.steps import step_sums
 from harness.overhead.stopping import asked_half_width_ms, ending, half_width_ms
+from harness.overhead.swaps import without_swaps
 from harness.overhead.upgrades import upgrades
 from harness.overhead.verdicts import equivalence_margin_ms, objections, rule, verdict_of
 from harness.results import Latencies, OverheadResult
@@ -66,7 +69,8 @@ def analyse(records: CellRecords, measure: MeasureConfig) -> OverheadResult:
     """
     forks = complete_forks(records)
     level = quantile_level(measure)
-    ledger = estimates(forks, level=level)
+    sampled = 0 < records.cell.expected_share < 1
+    ledger = without_swaps(estimates(forks, level=level, sampled=sampled), records.cell)
     p50 = ledger["p50_ms"]
     load = load_rate_per_s(forks)
     drain = drain_rate_per_s(forks)
@@ -76,24 +80,26 @@ def analyse(records: CellRecords, measure: MeasureConfig) -> OverheadResult:
     plain = None if p50.low is None or p50.high is None else verdict_of(p50.low, p50.high, margin_ms)
     unsteady = None if plain is None else why_unsteady(steady, plain, margin_ms)
     objected = objections(forks, load, drain, measure)
-    ruling = rule(p50, margin_ms, objected, is_floor=is_floor, unsteady=unsteady)
+    ruling = rule(p50, margin_ms, objected, is_floor=is_floor, unsteady=unsteady, level=level)
     # What the interval says by itself is held against what it says without the disturbed blocks.
     by_interval = "not judged" if plain is None or ruling.verdict == "not judged" else plain
     disturbed = disturbance(records, forks, by_interval, margin_ms, level)
-    p = p_values(p50, margin_ms, level)
+    p, half = p_values(p50, margin_ms, level), half_width_ms(p50)
     return OverheadResult(
         forks=len(forks),
         calls_per_fork=min((fork.calls for fork in forks), default=0),
         estimates=ledger,
         verdict=ruling.verdict,
         sentence=ruling.sentence + ending(p50, measure, records.cell.stopped_by),
-        smallest_effect_ms=half_width_ms(p50),
+        smallest_effect_ms=half,
+        smallest_found_ms=None if half is None else smallest_found(half, p50.forks, level),
         equivalence_margin_ms=margin_ms,
         traces_expected=expected_traces(forks),
         traces_lost=lost_traces(forks),
         expected_by_fork=tuple(fork.strategy.run.expected_traces for fork in forks),
         lost_by_fork=lost_by_fork(forks),
-        drain_rate_per_s=drain,
+        # The load is held against calls a second; traces a second are not known where chance decides.
+        drain_rate_per_s=None if sampled else drain,
         load_rate_per_s=load,
         flagged_calls=sum(fork.flagged_calls for fork in forks),
         failed_calls=sum(fork.failed_calls for fork in forks),
@@ -101,9 +107,10 @@ def analyse(records: CellRecords, measure: MeasureConfig) -> OverheadResult:
         p_no_difference=None if p is None else p.no_difference,
         p_no_equivalence=None if p is None else p.no_equivalence,
         steady=steady,
-        drift=drift(forks, margin_ms),
+        drift=drift(forks, margin_ms, records.cell.against),
         disturbance=disturbed,
         warnings=tuple(_warnings(steady, disturbed, by_interval)),
+        shift=shift(forks, level=level),
     )
 
 

@@ -22,7 +22,7 @@ ALPHA = 1 - FIXED_LEVEL
 """Probability of at least one false finding among comparisons that are made together, at most."""
 
 POWER = 0.8
-"""Of the smallest rise that a gate can see: so often it would be found."""
+"""Of the smallest effect that can be seen: so often it would be found."""
 
 
 class Difference(NamedTuple):
@@ -77,6 +77,18 @@ class Difference(NamedTuple):
         return ALPHA / (1 - STOPPED_LEVEL) if self.stopped_early else 1.0
 
 
+def smallest_found(half_width: float, forks: int, level: float) -> float:
+    """The smallest true effect that ``POWER`` of runs with this spread tell from none, by the noncentral t.
+
+    Args:
+        half_width: Of the Student's t interval of one mean.
+        forks: Values that it rests on.
+        level: Level of its t quantile.
+    """
+    critical = float(stdtrit(forks - 1, (1 + level) / 2))
+    return float(nctdtrinc(forks - 1, 1 - POWER, critical)) * half_width / critical
+
+
 def contrast(groups: Sequence[tuple[float, Sequence[float]]], *, stopped_early: bool) -> Difference | str:
     """The sum of the groups' means, each times its coefficient, or why nothing can be said of it.
 
@@ -94,7 +106,7 @@ def contrast(groups: Sequence[tuple[float, Sequence[float]]], *, stopped_early: 
         parts.append((coefficient * centre, coefficient**2 * variance / len(values), len(values) - 1))
     squared = math.fsum(part for _, part, _ in parts)
     if squared <= 0:
-        return "all forks of one side gave the same value, so their spread says nothing about its uncertainty"
+        return "on both sides all forks gave one value, so their spread says nothing about its uncertainty"
     freedom = squared**2 / math.fsum(part**2 / degrees for _, part, degrees in parts)
     return Difference(math.fsum(value for value, _, _ in parts), math.sqrt(squared), freedom, stopped_early)
 

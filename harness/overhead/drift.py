@@ -25,15 +25,14 @@ if TYPE_CHECKING:
     from harness.overhead.samples import Fork
     from harness.results import VerdictName
 
-_WHAT = {"baseline_p50_ms": "untraced p50", "added_p50_ms": "added p50"}
 
-
-def drift(forks: Sequence[Fork], margin_ms: float) -> Drift:
-    """How the untraced p50 and the added p50 rose or fell over a cell's forks.
+def drift(forks: Sequence[Fork], margin_ms: float, against: str = "untraced") -> Drift:
+    """How the p50 of the arm that is timed against, and the added p50, rose or fell over a cell's forks.
 
     Args:
         forks: The complete forks.
         margin_ms: The equivalence margin: a drift that is known to lie within it is none.
+        against: What that arm is: untraced, or the strategy at a lower level.
     """
     fewest = min((fork.calls for fork in forks), default=0)
     least = QUANTILES["p50_ms"][1]
@@ -46,10 +45,11 @@ def drift(forks: Sequence[Fork], margin_ms: float) -> Drift:
         "baseline_p50_ms": _rise("baseline_p50_ms", numbers, theirs),
         "added_p50_ms": _rise("added_p50_ms", numbers, [a - b for a, b in zip(ours, theirs, strict=True)]),
     }
+    what = {"baseline_p50_ms": f"{against} p50", "added_p50_ms": "added p50"}
     told = {name: _told(change, margin_ms) for name, change in changes.items()}
     return Drift(
         changes=changes,
-        sentence="; ".join(_sentence(_WHAT[name], told[name], change, margin_ms) for name, change in changes.items()),
+        sentence="; ".join(_sentence(what[name], told[name], change, margin_ms) for name, change in changes.items()),
         seen=tuple(name for name, verdict in told.items() if verdict in ("slower", "faster")),
     )
 

@@ -72,7 +72,8 @@ def t_interval(values: Sequence[float], *, level: float = FIXED_LEVEL, resolutio
     if n < MIN_FORKS:
         return f"{n} complete forks give no interval, at least {MIN_FORKS} are needed"
     if max(values) - min(values) <= resolution:
-        return f"all {n} forks gave the same difference, so their spread says nothing about its uncertainty"
+        alike = ", as far as the clock can tell" if max(values) > min(values) else ""
+        return f"all {n} forks gave the same difference{alike}, so their spread says nothing about its uncertainty"
     centre = mean(values)
     variance = math.fsum((value - centre) ** 2 for value in values) / (n - 1)
     half_width = float(stdtrit(n - 1, (1 + level) / 2)) * math.sqrt(variance / n)

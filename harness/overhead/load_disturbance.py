@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 ROUNDING_NS = 50_000_000
 """Five of the kernel's ticks, by which counters of a few processes may be off: some loads take but 100 ms."""
+SHORT_NS = 500_000_000
+"""A run shorter than this is at most half as sharply watched: the rounding alone is a tenth of a core of it."""
 
 
 def load_disturbance(
@@ -51,6 +53,7 @@ def load_disturbance(
         others_cores=others_cores(watched) if watched else None,
         stolen_cores=stolen_cores(watched) if watched else None,
         flagged_forks=forks,
+        short_runs=sum(sample.wall_ns < SHORT_NS for sample in watched),
         without_verdict=without,
         decides=bool(flagged) and by_interval is not None and without != by_interval,
         sentence="",
@@ -77,11 +80,15 @@ def _sentence(found: LoadDisturbance, verdict: VerdictName | None) -> str:
     seen = f"others took {found.others_cores:.3f} cores, the hypervisor {found.stolen_cores:.3f}"
     if found.watched_runs < found.runs:
         seen += f"; {found.watched_runs} of {found.runs} runs were watched"
+    limit = f"more than {found.limit_cores:g} cores and {ROUNDING_NS / 1e6:.0f} ms, the counters' rounding"
     if not found.flagged_runs:
-        return f"undisturbed: in no run did others take more than {found.limit_cores:g} cores; {seen}"
+        undisturbed = "undisturbed"
+        if found.short_runs:
+            short = f"{found.short_runs} of {found.watched_runs} runs took less than {SHORT_NS / 1e9:g} s"
+            undisturbed = f"whether it was disturbed cannot be told ({short}, too short for the counters)"
+        return f"{undisturbed}: in no run did others take {limit}; {seen}"
     flagged = (
-        f"disturbed: in {found.flagged_runs} of {found.watched_runs} runs others took more than "
-        f"{found.limit_cores:g} cores (flagged, not left out)"
+        f"disturbed: in {found.flagged_runs} of {found.watched_runs} runs others took {limit} (flagged, not left out)"
     )
     if verdict is None:
         return f"{flagged}; {seen}"

@@ -34,10 +34,11 @@ class Pair(NamedTuple):
 
 
 class Quantity(NamedTuple):
-    """Name of an estimate, and its unit."""
+    """Name of an estimate, its unit, and by how much values may differ and count as equal."""
 
     name: str
     unit: str
+    resolution: float = 0.0
 
 
 def pairs_of(runs: Iterable[LoadRun]) -> dict[tuple[str, float | None], list[Pair]]:
@@ -104,7 +105,7 @@ def ratio(quantity: Quantity, pairs: Sequence[Pair], value: Callable[[LoadRun], 
 
 def estimate(quantity: Quantity, values: Sequence[float], baselines: Sequence[float]) -> Estimate:
     """The mean of one value a fork, with Student's interval where there is one."""
-    interval = t_interval(values)
+    interval = t_interval(values, resolution=quantity.resolution)
     low, high = (None, None) if isinstance(interval, str) else interval
     return Estimate(
         name=quantity.name,

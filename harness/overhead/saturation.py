@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 BRACKET = "one end of a bracket over forks: rates double from step to step, so there is no interval"
 
 
+RANGE = "shares of a few forks, most of them 0 or none, follow no t distribution: the range over forks is told"
+
+
 class _Threshold(NamedTuple):
     """What one fork says of where loss begins, in calls a second that were made; ``None``: it did not see that end."""
 
@@ -94,7 +97,8 @@ def _step(offered_per_s: float | None, pairs: Sequence[Pair]) -> LoadStep:
     if not all(pair.strategy.expected_traces for pair in pairs):
         share = withheld(lost_share, pairs, STORES_NOTHING)
     else:
-        share = estimate(lost_share, [pair.lost / pair.strategy.expected_traces for pair in pairs], [])
+        shares = [pair.lost / pair.strategy.expected_traces for pair in pairs]
+        share = estimate(lost_share, shares, []).model_copy(update={"low": None, "high": None, "reason": RANGE})
     rates = [[rate_per_s(pair.strategy) for pair in pairs], [rate_per_s(pair.baseline) for pair in pairs]]
     return LoadStep(
         offered_per_s=offered_per_s,
@@ -211,10 +215,12 @@ def _queue(config: Mapping[str, Any]) -> str:
     export = (config.get("tracing") or {}).get("export") or {}
     if export.get("asynchronous") is False:
         return "traces were written synchronously, without a queue"
+    # MLflow 3.10, for one, exports in the background only where it is told to.
+    by_itself = " (if this version of MLflow has one by itself)" if export.get("asynchronous") is None else ""
     size = export.get("queue_size")
     if size is None:
-        return "the queue had MLflow's own size"
-    return f"the queue took {size} writes" if size else "the queue was without bound"
+        return f"the queue had MLflow's own size{by_itself}"
+    return (f"the queue took {size} writes" if size else "the queue was without bound") + by_itself
 
 
 def _end_clauses(pairs: Sequence[Pair], measure: MeasureConfig) -> list[str]:

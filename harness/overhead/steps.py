@@ -11,8 +11,11 @@ Whether sum and whole agree is asked of the interval of their difference, made i
 of whether their own intervals overlap, which would let twice the difference pass. An interval that includes
 zero is no agreement by itself: a wide one includes nearly everything. They ``agree`` if the whole interval lies
 within a margin, the larger of the equivalence margin and ``AGREEMENT_SHARE`` of the whole; they ``disagree`` if
-it leaves the margin and excludes zero; else it is ``inconclusive``, and the sentence says how large a
-disagreement could be there.
+it leaves the margin and excludes zero, also as one of all the sweep's sums (Holm's correction); else it is
+``inconclusive``, and the sentence says how far apart they may lie.
+
+All this rests on the forks of the cells alone. What touches a whole cell and not its neighbour, such as another
+state of the machine an hour later, is in no fork's spread, and makes these intervals too narrow.
 """
 
 from __future__ import annotations
@@ -22,9 +25,10 @@ import json
 import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from scipy.special import stdtrit
+from scipy.special import stdtr, stdtrit
 
 from harness.config import LEVELS, measure_of
+from harness.overhead.contrasts import ALPHA, holm
 from harness.overhead.intervals import mean, quantile_level
 from harness.overhead.verdicts import verdict_of
 from harness.results import CellResult, CostStep, Estimate, StepSum
@@ -56,21 +60,23 @@ _OF_THE_LEVELS = ("level", "against", "into")
 
 
 class Branch(NamedTuple):
-    """How traces leave: where to, and whether in the background."""
+    """How traces leave: where to, and whether in the background; ``None``: as their MLflow does by itself."""
 
     into: str
-    asynchronous: bool
+    asynchronous: bool | None
 
     def __str__(self) -> str:
-        return f"into {self.into}, {'asynchronously' if self.asynchronous else 'synchronously'}"
+        ways = {True: "asynchronously", False: "synchronously", None: "exported as MLflow has it"}
+        return f"into {self.into}, {ways[self.asynchronous]}"
 
 
 class Bounds(NamedTuple):
-    """A sum with its interval."""
+    """A sum with its interval, and the two-sided p-value of the true sum being zero."""
 
     value: float
     low: float
     high: float
+    p_zero: float
 
 
 def sum_of(means: Sequence[tuple[int, Sequence[float]]], level: float) -> Bounds:
@@ -86,8 +92,11 @@ def sum_of(means: Sequence[tuple[int, Sequence[float]]], level: float) -> Bounds
     freedom = variance**2 / math.fsum(
         part**2 / (len(values) - 1) for part, (_, values) in zip(variances, means, strict=True)
     )
-    half_width = float(stdtrit(freedom, (1 + level) / 2)) * math.sqrt(variance)
-    return Bounds(value, value - half_width, value + half_width)
+    error = math.sqrt(variance)
+    half_width = float(stdtrit(freedom, (1 + level) / 2)) * error
+    # Raised as the interval is widened, so that both say the same of zero.
+    p_zero = min(1.0, 2 * float(stdtr(freedom, -abs(value) / error)) * ALPHA / (1 - level))
+    return Bounds(value, value - half_width, value + half_width, p_zero)
 
 
 def step_sums(cells: Iterable[CellResult]) -> tuple[StepSum, ...]:
@@ -100,13 +109,16 @@ def step_sums(cells: Iterable[CellResult]) -> tuple[StepSum, ...]:
     for cell in cells:
         if cell.cell.tracing != "none":
             groups.setdefault(_conditions(cell), []).append(cell)
-    return tuple(
-        _step_sum(group, branch, quantity)
+    parts = [
+        _parts(group, branch, quantity)
         for group in groups.values()
         if any(_edge(cell) != (LOWEST, HIGHEST) for cell in group)
         for branch in dict.fromkeys(_branch(cell) for cell in group if cell.cell.level == HIGHEST)
         for quantity in QUANTITIES
-    )
+    ]
+    adjusted = iter(holm([part.p_zero for part in parts if part.p_zero is not None]))
+    tested = sum(part.p_zero is not None for part in parts)
+    return tuple(_step_sum(part, None if part.p_zero is None else next(adjusted), tested) for part in parts)
 
 
 def _conditions(result: CellResult) -> str:
@@ -135,11 +147,28 @@ def _edge(result: CellResult) -> tuple[str, str]:
 
 def _branch(result: CellResult) -> Branch:
     export = result.cell.config.get("tracing", {}).get("export", {})
-    # MLflow exports in the background where nothing else is said, and into a collector always.
-    return Branch(result.cell.into, export.get("asynchronous") is not False)
+    if result.cell.into == "collector":
+        return Branch(result.cell.into, True)
+    # Where nothing is said, it is a matter of the version: MLflow 3.10 does not export in the background by itself.
+    return Branch(result.cell.into, export.get("asynchronous"))
 
 
-def _step_sum(cells: Sequence[CellResult], branch: Branch, quantity: str) -> StepSum:
+class _Parts(NamedTuple):
+    """One sum and its whole, before it is known how many others there are; ``p_zero`` is of their difference."""
+
+    label: str
+    branch: Branch
+    quantity: str
+    steps: tuple[CostStep, ...]
+    whole: CostStep
+    total: Estimate
+    difference: Estimate
+    margin_ms: float | None
+    pace: str
+    p_zero: float | None
+
+
+def _parts(cells: Sequence[CellResult], branch: Branch, quantity: str) -> _Parts:
     edges: dict[tuple[str, str], CellResult] = {}
     for cell in cells:
         if cell.cell.level != HIGHEST or _branch(cell) == branch:
@@ -148,24 +177,32 @@ def _step_sum(cells: Sequence[CellResult], branch: Branch, quantity: str) -> Ste
     steps = tuple(_step(edge, edges.get(edge), quantity) for edge in _chain(edges))
     whole = _step((LOWEST, HIGHEST), whole_cell, quantity)
     level = max(quantile_level(measure_of(cell.cell.config)) for cell in cells)
-    total = _added([(1, step) for step in steps], quantity, level)
-    difference = _added([*((1, step) for step in steps), (-1, whole)], quantity, level)
-    margin_ms = _margin_ms(whole, whole_cell)
-    verdict = _verdict(difference, margin_ms)
-    label = _label(cells[0])
+    total, _ = _added([(1, step) for step in steps], quantity, level)
+    difference, p_zero = _added([*((1, step) for step in steps), (-1, whole)], quantity, level)
     used = {step.cell_id for step in (*steps, whole)}
     pace = _pace([cell for cell in cells if cell.cell.cell_id in used])
+    margin_ms = _margin_ms(whole, whole_cell)
+    return _Parts(
+        _label(cells[0]), branch, quantity, steps, whole, total, difference, margin_ms, pace,
+        None if margin_ms is None else p_zero,
+    )  # fmt: skip
+
+
+def _step_sum(parts: _Parts, p_adjusted: float | None, comparisons: int) -> StepSum:
+    verdict = _verdict(parts.difference, parts.margin_ms, p_adjusted)
     return StepSum(
-        label=label,
-        **branch._asdict(),
-        quantity=quantity,
-        steps=steps,
-        whole=whole,
-        total=total,
-        difference=difference,
+        label=parts.label,
+        **parts.branch._asdict(),
+        quantity=parts.quantity,
+        steps=parts.steps,
+        whole=parts.whole,
+        total=parts.total,
+        difference=parts.difference,
         verdict=verdict,
-        margin_ms=margin_ms,
-        sentence=f"{label} {branch}: {_held(QUANTITIES[quantity], total, whole, difference, margin_ms)}{pace}",
+        margin_ms=parts.margin_ms,
+        p_adjusted=p_adjusted,
+        comparisons=comparisons,
+        sentence=f"{parts.label} {parts.branch}: {_held(parts, verdict, comparisons)}{parts.pace}",
     )
 
 
@@ -202,17 +239,18 @@ def _estimate(result: CellResult, quantity: str) -> tuple[Estimate | None, str |
     return estimate, estimate.reason
 
 
-def _added(parts: Sequence[tuple[int, CostStep]], quantity: str, level: float) -> Estimate:
+def _added(parts: Sequence[tuple[int, CostStep]], quantity: str, level: float) -> tuple[Estimate, float | None]:
+    """The signed sum of steps, and the p-value of its being zero where it has an interval."""
     missing = [f"{step.level} against {step.against}: {step.reason}" for _, step in parts if step.estimate is None]
     given = [(sign, step.estimate) for sign, step in parts if step.estimate is not None]
     open_ended = [step.reason for _, step in parts if step.estimate is not None and step.estimate.low is None]
     values = [(sign, estimate.per_fork) for sign, estimate in given]
-    bounds: tuple[float | None, float | None, float | None] = (None, None, None)
+    bounds: Bounds | tuple[float | None, float | None, float | None, float | None] = (None, None, None, None)
     if not missing and not open_ended:
         bounds = sum_of(values, level)
     elif not missing:
-        bounds = (math.fsum(sign * mean(one) for sign, one in values), None, None)
-    return Estimate(
+        bounds = (math.fsum(sign * mean(one) for sign, one in values), None, None, None)
+    summed = Estimate(
         name=quantity,
         unit="ms",
         value=bounds[0],
@@ -221,6 +259,7 @@ def _added(parts: Sequence[tuple[int, CostStep]], quantity: str, level: float) -
         forks=min((estimate.forks for _, estimate in given), default=0),
         reason="; ".join(missing) or next((reason for reason in open_ended if reason), None),
     )
+    return summed, bounds[3]
 
 
 def _pace(cells: Sequence[CellResult]) -> str:
@@ -241,26 +280,29 @@ def _margin_ms(whole: CostStep, cell: CellResult | None) -> float | None:
     return max(cell.overhead.equivalence_margin_ms, AGREEMENT_SHARE * abs(whole.estimate.value))
 
 
-def _verdict(difference: Estimate, margin_ms: float | None) -> SumVerdict:
-    if margin_ms is None or difference.low is None or difference.high is None:
+def _verdict(difference: Estimate, margin_ms: float | None, p_adjusted: float | None) -> SumVerdict:
+    if margin_ms is None or p_adjusted is None or difference.low is None or difference.high is None:
         return "can't say"
-    return _AGREEMENT[verdict_of(difference.low, difference.high, margin_ms)]
+    verdict = _AGREEMENT[verdict_of(difference.low, difference.high, margin_ms)]
+    return "inconclusive" if verdict == "disagree" and p_adjusted > ALPHA else verdict
 
 
-def _held(what: str, total: Estimate, whole: CostStep, difference: Estimate, margin_ms: float | None) -> str:
+def _held(parts: _Parts, verdict: SumVerdict, comparisons: int) -> str:
     """Sum and whole held against each other, in words."""
-    verdict = _verdict(difference, margin_ms)
+    what, whole, difference, margin_ms = QUANTITIES[parts.quantity], parts.whole, parts.difference, parts.margin_ms
     if verdict == "can't say" or margin_ms is None or whole.estimate is None:
         return f"whether the steps of {what} sum to the whole cannot be said: {difference.reason}"
     margin = f"{margin_ms:.3g} ms"
-    most = max(abs(difference.low or 0.0), abs(difference.high or 0.0))
+    low, high = difference.low or 0.0, difference.high or 0.0
+    by_chance = f"; by itself it would be a disagreement, but chance gives one among {comparisons} such sums"
     words = {
         "agree": f"they agree within {margin}",
         "disagree": "they disagree",
-        "inconclusive": f"no disagreement beyond {margin} was seen, though one of up to {most:.2g} ms could be there",
+        "inconclusive": f"whether they agree within {margin} cannot be told: they may differ by up to "
+        f"{max(abs(low), abs(high)):.2g} ms{by_chance if low > 0 or high < 0 else ''}",
     }[verdict]
     return (
-        f"the steps of {what} sum to {_span(total)}, and end to end it is {_span(whole.estimate)}: "
+        f"the steps of {what} sum to {_span(parts.total)}, and end to end it is {_span(whole.estimate)}: "
         f"{words} (sum minus whole: {_span(difference)})"
     )
 

@@ -2,8 +2,9 @@
 
 Each cell's cost is against its own untraced arm in the same versions, fork by fork. Two cells have forks of
 their own, so the difference of their costs is a contrast of independent groups (see
-``harness.overhead.contrasts``), judged as the gate judges two runs: against the measure's margin, and corrected
-for all the comparisons of this kind that the sweep has.
+``harness.overhead.contrasts``), held against the measure's margin, and corrected for all the comparisons of this
+kind that the sweep has. As at the gate, nothing is said of a cost that another machine may have changed, or another
+pace of the calls (see ``harness.overhead.conditions``).
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import json
 from typing import TYPE_CHECKING, NamedTuple
 
 from harness.config import measure_of
+from harness.overhead.conditions import between
 from harness.overhead.contrasts import ALPHA, Difference, contrast, holm
 from harness.overhead.intervals import STOPPED_LEVEL, quantile_level
 from harness.results import CostChange, Upgrade
@@ -96,12 +98,14 @@ def _raws(before: CellResult, after: CellResult) -> Iterator[_Raw]:
         return
     measure = measure_of(before.cell.config)
     stopped_early = quantile_level(measure) == STOPPED_LEVEL
-    machines = _other_machine(before, after)
+    machines, conditions = _other_machine(before, after), between(before, after)
     for quantity in COSTS:
         estimate = old.estimates.get(quantity)
         baseline = 0.0 if estimate is None else estimate.baseline or 0.0
         margin_ms = max(measure.margin_ms, measure.margin_relative * baseline)
-        yield _Raw(quantity, margin_ms, machines or _difference(old, new, quantity, stopped_early=stopped_early))
+        added_ms = 0.0 if estimate is None else estimate.value or 0.0
+        withheld = machines or conditions.withholds(quantity, added_ms, margin_ms)
+        yield _Raw(quantity, margin_ms, _difference(old, new, quantity, stopped_early=stopped_early, withheld=withheld))
 
 
 def _other_machine(before: CellResult, after: CellResult) -> str:
@@ -112,7 +116,7 @@ def _other_machine(before: CellResult, after: CellResult) -> str:
 
 
 def _difference(
-    before: OverheadResult, after: OverheadResult, quantity: str, *, stopped_early: bool
+    before: OverheadResult, after: OverheadResult, quantity: str, *, stopped_early: bool, withheld: str
 ) -> Difference | str:
     for when, overhead in (("before", before), ("after", after)):
         estimate = overhead.estimates.get(quantity)
@@ -121,6 +125,8 @@ def _difference(
             return f"{when} it was {overhead.sentence}"
         if estimate is None or not estimate.per_fork or estimate.value is None:
             return f"{when} there is no value of it" + (f": {estimate.reason}" if estimate and estimate.reason else "")
+    if withheld:
+        return withheld
     groups = ((1.0, after.estimates[quantity].per_fork), (-1.0, before.estimates[quantity].per_fork))
     return contrast(groups, stopped_early=stopped_early)
 
@@ -147,7 +153,7 @@ def _judged(raw: _Raw, p_adjusted: float | None) -> CostChange:
 
 
 def _verdict(value: float, high: float, margin_ms: float, p_adjusted: float) -> ChangeVerdict:
-    """The gate's rule: beyond the margin by the adjusted p-value, below it by the whole interval, or neither."""
+    """As the gate has it: beyond the margin by the adjusted p-value, below it by the whole interval, or neither."""
     if p_adjusted <= ALPHA:
         return "worse" if value > 0 else "better"
     return "not worse" if high < margin_ms else "inconclusive"

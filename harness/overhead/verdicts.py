@@ -19,6 +19,8 @@ import math
 from typing import TYPE_CHECKING, NamedTuple
 
 from harness.errors import ConfigError
+from harness.overhead.contrasts import POWER, smallest_found
+from harness.overhead.intervals import FIXED_LEVEL
 from harness.overhead.ledger import expected_traces, lost_traces
 
 if TYPE_CHECKING:
@@ -66,13 +68,15 @@ def objections(
     forks: Sequence[Fork], load_rate_per_s: float | None, drain_rate_per_s: float | None, measure: MeasureConfig
 ) -> list[str]:
     """Why the latencies must not be judged, whatever their interval says; one clause each."""
-    found = [clause for clause in (_lost(forks), _surplus(forks), _stray(forks), _failures(forks)) if clause]
+    found = [
+        clause for clause in (_lost(forks), _astray(forks), _surplus(forks), _stray(forks), _failures(forks)) if clause
+    ]
     if load_rate_per_s is not None and drain_rate_per_s is not None:
         limit_per_s = measure.max_load * drain_rate_per_s
         if load_rate_per_s > limit_per_s * (1 + LOAD_TOLERANCE):
             found.append(
-                f"the load of {load_rate_per_s:.1f} calls a second saturated the store, which drains "
-                f"{drain_rate_per_s:.1f} traces a second and may be given {limit_per_s:.1f}"
+                f"the load of {load_rate_per_s:.1f} calls a second saturated the store, which drains the traces of "
+                f"{drain_rate_per_s:.1f} calls a second and may be given {limit_per_s:.1f}"
             )
     return found
 
@@ -81,6 +85,11 @@ def _lost(forks: Sequence[Fork]) -> str | None:
     lost = lost_traces(forks)
     clause = f"{lost} of {expected_traces(forks)} traces were lost, and dropping traces makes tracing look cheap"
     return clause if lost else None
+
+
+def _astray(forks: Sequence[Fork]) -> str | None:
+    astray = sum(run.astray_traces for fork in forks for run in (fork.strategy.run, fork.baseline.run))
+    return f"{astray} traces came to the store, although all were to go to the collector" if astray else None
 
 
 def _surplus(forks: Sequence[Fork]) -> str | None:
@@ -105,8 +114,14 @@ def _failures(forks: Sequence[Fork]) -> str | None:
     return f"{one_sided} of {compared} calls failed in one arm only, so the calls that are left are not a fair sample"
 
 
-def rule(
-    p50: Estimate, margin_ms: float, objected: Sequence[str], *, is_floor: bool, unsteady: str | None = None
+def rule(  # noqa: PLR0913 - each is one thing that a verdict rests on
+    p50: Estimate,
+    margin_ms: float,
+    objected: Sequence[str],
+    *,
+    is_floor: bool,
+    unsteady: str | None = None,
+    level: float = FIXED_LEVEL,
 ) -> Ruling:
     """Judge added p50.
 
@@ -117,6 +132,7 @@ def rule(
         is_floor: Whether both arms were equal, so that the result is the noise floor.
         unsteady: Why the cost is not one number, in one clause, where it changed so much while it was
             measured that the later calls do not give the same verdict.
+        level: Level of the t quantile of its interval.
     """
     if objected or p50.value is None or p50.low is None or p50.high is None:
         return Ruling("not judged", _not_judged(p50, objected))
@@ -128,7 +144,7 @@ def rule(
             f"added p50 is {span_ms(p50.value, p50.low, p50.high, sign=True)} a call{_interval_of(p50)}{_beside(p50)}"
         )
         return Ruling("inconclusive", f"inconclusive: {added}; {unsteady}")
-    return Ruling(verdict, _sentence(verdict, p50, (p50.value, p50.low, p50.high), margin_ms))
+    return Ruling(verdict, _sentence(verdict, p50, (p50.value, p50.low, p50.high), margin_ms, level))
 
 
 def verdict_of(low: float, high: float, margin_ms: float) -> VerdictName:
@@ -148,7 +164,9 @@ def _not_judged(p50: Estimate, objected: Sequence[str]) -> str:
     return f"{sentence}; the mean difference is {_number(p50.value, abs(p50.value), sign=True)} ms a call{_beside(p50)}"
 
 
-def _sentence(verdict: VerdictName, p50: Estimate, bounds: tuple[float, float, float], margin_ms: float) -> str:
+def _sentence(
+    verdict: VerdictName, p50: Estimate, bounds: tuple[float, float, float], margin_ms: float, level: float
+) -> str:
     value, low, high = bounds
     tail = f"a call{_interval_of(p50)}"
     share = f"{_share(abs(value))} of a {TYPICAL_CALL_MS:.0f} ms call"
@@ -158,10 +176,10 @@ def _sentence(verdict: VerdictName, p50: Estimate, bounds: tuple[float, float, f
         return f"faster by {span_ms(-value, -high, -low)} {tail}, {share}{_beside(p50)}"
     added = f"added p50 is {span_ms(value, low, high, sign=True)} {tail}{_beside(p50)}"
     if verdict == "inconclusive":
-        seen = (high - low) / 2
+        seen = smallest_found((high - low) / 2, p50.forks, level)
         return (
             f'inconclusive: {added}; the interval includes zero, which is not "no overhead": '
-            f"this run could not have seen less than {_number(seen, seen)} ms"
+            f"only an effect from {_number(seen, seen)} ms on would be seen in {POWER:.0%} of such runs"
         )
     side = "; small, but above zero" if low > 0 else "; small, but below zero" if high < 0 else ""
     return f"equivalent within {margin_ms:g} ms: {added}{side}"

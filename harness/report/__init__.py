@@ -26,13 +26,29 @@ __all__ = [
     "finding_sentences",
     "html_report",
     "markdown_report",
+    "report_files",
     "verdict_sentences",
 ]
 
 
+def report_files(sweep: SweepResult) -> dict[str, str]:
+    """Everything that a sweep's report consists of, by file name: HTML, Markdown with its figures, and JSON."""
+    # Matplotlib takes half a second to import, and a terminal needs no figure.
+    from harness.report.pictures import pictures  # noqa: PLC0415 - see above
+
+    drawn = pictures(sweep_view(sweep))
+    return {
+        "report.html": html_report(sweep),
+        "report.md": markdown_report(sweep, drawn),
+        "cells.json": cells_json(sweep),
+        **{one.file: one.text for one in drawn},
+    }
+
+
 def verdict_sentences(sweep: SweepResult) -> list[str]:
-    """The verdict in plain text: one or two sentences for each provider and setting, then whether steps sum up."""
-    return [*(str(verdict) for verdict in verdicts(sweep_view(sweep))), *(one.sentence for one in sweep.steps)]
+    """The verdict in plain text: where the cost goes, one or two sentences for each provider and setting, then CPU."""
+    cpu = [one.sentence for one in sweep.steps if one.quantity != "p50_ms"]
+    return [*(str(verdict) for verdict in verdicts(sweep_view(sweep))), *cpu]
 
 
 def finding_sentences(sweep: SweepResult) -> list[str]:

@@ -1,4 +1,4 @@
-"""Defects of tracing libraries that are known by name: which a sweep met, and which are mended."""
+"""Defects of tracing libraries that are known by name: which a sweep met, and which it could have met and did not."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from harness.report.view import CellView, SweepView
     from harness.results import DefectFinding
 
-STATUSES: tuple[Literal["found", "mended"], ...] = ("found", "mended")
+STATUSES: tuple[Literal["found", "mended", "not found"], ...] = ("found", "mended", "not found")
 
 
 class DefectEntry(NamedTuple):
@@ -36,12 +36,12 @@ class KnownDefect(NamedTuple):
     defect: str
     title: str
     versions: str
-    status: Literal["found", "mended"]
+    status: Literal["found", "mended", "not found"]
     entries: tuple[DefectEntry, ...]
 
 
 def known_defects(view: SweepView) -> list[KnownDefect]:
-    """Found ones first, then those that are mended, each in the order of first mention.
+    """Found ones first, then those that are mended or were not found, each in the order of first mention.
 
     A defect that one cell met and another did not stands in both parts.
     """

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import re
-import warnings
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import matplotlib as mpl
@@ -16,7 +15,7 @@ from markupsafe import Markup, escape
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
-from harness.report.format import ABSENT, MINUS, count, quantity
+from harness.report.format import ABSENT, count, quantity
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -36,8 +35,6 @@ VARIABLES = {
     PAPER: "--paper",
     ACCENT: "--accent",
 } | {colour: f"--s{index}" for index, colour in enumerate(SERIES)}
-MARKERS = {"autolog": "o", "manual": "s"}
-MARKER_OTHER = "^"
 LABEL_PX = 11.5
 SETTINGS: Any = {
     "font.family": "DejaVu Sans",
@@ -84,6 +81,10 @@ def svg(figure: Figure, name: str, title: str, desc: str, tips: dict[str, str]) 
     text = buffer.getvalue()
     text = re.sub(r"\s*<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)
     text = re.sub(r"<!--.*?-->\s*", "", text, flags=re.DOTALL)
+    # A hundredth of a pixel is finer than any screen; matplotlib writes a millionth.
+    text = re.sub(
+        r' d="[^"]+"', lambda path: re.sub(r"\d+\.\d{3,}", lambda found: f"{float(found[0]):.2f}", path[0]), text
+    )
     used = set(re.findall(r"(?:url\(#|href=\"#)([^)\"]+)", text))
     for mark, tip in tips.items():
         text = text.replace(f'<g id="{mark}">', f"<g><title>{escape(tip)}</title>")
@@ -123,144 +124,6 @@ def say(figure: Figure, x: float, y: float, text: str, **style: Any) -> None:
     """Put a text at a pixel of the figure, from its lower left; a dollar sign starts no formula."""
     look = {"fontsize": LABEL_PX, "color": MUTED, **style}
     figure.text(x / (figure.get_figwidth() * 72), y / (figure.get_figheight() * 72), text, parse_math=False, **look)
-
-
-# Cost against completeness ------------------------------------------------------------------
-
-
-class _Point(NamedTuple):
-    cell: CellView
-    x: float
-    y: float
-    low: float | None
-    high: float | None
-
-
-def _points(cells: list[CellView]) -> list[_Point]:
-    points = []
-    for cell in cells:
-        completeness, overhead = cell.result.completeness, cell.result.overhead
-        if completeness is None or overhead is None or completeness.recall is None:
-            continue
-        estimate = overhead.estimates.get("p50_ms")
-        if estimate is not None and estimate.value is not None:
-            points.append(_Point(cell, estimate.value, 100 * completeness.recall, estimate.low, estimate.high))
-    return points
-
-
-def _candidates(x: float, y: float, width: float, rises: tuple[int, ...]) -> list[tuple[Box, str]]:
-    """Places for a label around a point, the best first, each with its horizontal alignment."""
-    places = []
-    for rise in rises:
-        for align, left in (("left", x + 9), ("right", x - 9 - width), ("center", x - width / 2)):
-            if align == "center" and not rise:
-                continue
-            places.append((Box(left - 3, y + rise - 6, left + width + 3, y + rise + 7), align))
-    return places
-
-
-def _place_labels(figure: Figure, axes: Axes, points: list[_Point], colours: dict[str, str], *, names: bool) -> None:
-    """Label each point where it covers no other label or mark: number and name, else the number, else nothing."""
-    frame = axes.get_window_extent()
-    spots = [axes.transData.transform((point.x, point.y)) for point in points]
-    taken = [Box(x - 7, y - 7, x + 7, y + 7) for x, y in spots]
-    for point in points:
-        if point.low is not None and point.high is not None:
-            (left, y), (right, _) = axes.transData.transform([(point.low, point.y), (point.high, point.y)])
-            taken.append(Box(left, y - 2, right, y + 2))
-    width_px = figure.get_figwidth() * 72
-    for point, (x, y) in zip(points, spots, strict=True):
-        near = (0, 14, -14)
-        texts = [(f"{point.cell.number} {point.cell.strategy}", near)] if names else []
-        for text, rises in [*texts, (str(point.cell.number), (*near, 26, -26))]:
-            free = [
-                (box, align)
-                for box, align in _candidates(x, y, len(text) * LABEL_PX * 0.58, rises)
-                if box.left > frame.x0 - 4
-                and box.right < width_px - 2
-                and frame.y0 < box.bottom
-                and box.top < frame.y1 + 8
-                and not any(box.meets(other) for other in taken)
-            ]
-            if free:
-                box, align = free[0]
-                anchor = {"left": box.left + 3, "right": box.right - 3, "center": (box.left + box.right) / 2}[align]
-                say(figure, anchor, box.bottom + 2, text, ha=align, color=colours[point.cell.provider])
-                taken.append(box)
-                break
-
-
-def _scatter_axes(axes: Axes, points: list[_Point], floor_ms: float | None) -> None:
-    bounds = [bound for point in points for bound in (point.x, point.low, point.high) if bound is not None]
-    bounds += [0.0, *([floor_ms] if floor_ms is not None else [])]
-    span = (max(bounds) - min(bounds)) or 1.0
-    axes.set_xlim(min(bounds) - 0.06 * span, max(bounds) + 0.12 * span)
-    axes.set_ylim(0, 104)
-    axes.xaxis.set_major_locator(MaxNLocator(6))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{round(value, 6):g}".replace("-", MINUS)))
-    axes.yaxis.set_major_locator(FixedLocator([0, 25, 50, 75, 100]))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0f}%"))
-    axes.grid(axis="y", color=LINE, linewidth=0.8)
-    axes.axvline(0, color=MUTED, linewidth=0.8)
-    if floor_ms is not None:
-        axes.axvspan(-floor_ms, floor_ms, color=BAND, linewidth=0)
-
-
-def _mark_id(point: _Point) -> str:
-    return f"mark{point.cell.number}"
-
-
-def _draw_point(axes: Axes, point: _Point, colour: str) -> None:
-    """The interval as a bar and the cell as a mark, hollow if its latency got no verdict."""
-    overhead = point.cell.result.overhead
-    is_judged = overhead is not None and overhead.verdict != "not judged"
-    if point.low is not None and point.high is not None:
-        axes.plot([point.low, point.high], [point.y, point.y], color=colour, linewidth=2, alpha=0.55)
-    (mark,) = axes.plot(
-        [point.x],
-        [point.y],
-        marker=MARKERS.get(point.cell.result.cell.tracing, MARKER_OTHER),
-        markersize=9,
-        markerfacecolor=colour if is_judged else PAPER,
-        markeredgecolor=colour,
-        markeredgewidth=1.8,
-        linestyle="none",
-        clip_on=False,
-        zorder=3,
-    )
-    mark.set_gid(_mark_id(point))
-
-
-def cost_against_completeness(
-    cells: list[CellView], colours: dict[str, int], name: str, width_px: int = 760
-) -> Markup | None:
-    """Added p50 with its interval (x) against recall (y); ``None`` if no cell has both.
-
-    ``colours`` gives each provider its colour's index. A hollow mark is a cell whose latency
-    got no verdict; the band is the largest A/A floor of these cells.
-    """
-    points = _points(cells)
-    if not points:
-        return None
-    narrow = width_px < 500
-    height = 300 if narrow else 400
-    floors = [cell.floor_ms for cell in cells if cell.floor_ms is not None]
-    shades = {provider: SERIES[index % len(SERIES)] for provider, index in colours.items()}
-    figure, axes = canvas(width_px, height, (44, 8, 46, 30))
-    with mpl.rc_context(SETTINGS), warnings.catch_warnings():
-        # Names may use letters that the font for measuring lacks; the page's fonts have them.
-        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
-        _scatter_axes(axes, points, max(floors, default=None))
-        tips = {}
-        for point in points:
-            _draw_point(axes, point, shades[point.cell.provider])
-            recall, added = point.cell.shown["recall"].text, point.cell.shown["added"].text
-            tips[_mark_id(point)] = f"{point.cell.number} {point.cell.name}: recall {recall}, added p50 {added}"
-        _place_labels(figure, axes, points, shades, names=not narrow)
-        say(figure, 2, height - 14, "recall", color=INK)
-        say(figure, width_px - 8, 8, "added p50 a call, ms", ha="right", color=INK)
-        desc = "; ".join(tips.values())
-        return svg(figure, name, "Added median latency against recall", desc, tips)
 
 
 # Distributions ------------------------------------------------------------------------------

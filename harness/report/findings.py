@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from harness.report.format import ABSENT, clip, evidence, listed
+from harness.report.format import ABSENT, clip, clip_pair, evidence_pair, listed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -83,14 +83,15 @@ class Finding(NamedTuple):
 def _example(cell: CellView, judged: list[Judgement], of: int | None) -> Example:
     """The first judgement that has a trace to look at stands for the others."""
     example = next((judgement for judgement in judged if judgement.trace_id), judged[0])
+    wire, traced = evidence_pair(example.wire, example.traced)
     return Example(
         cell=cell,
         found=len(judged),
         of=of,
         untraced=sum(judgement.trace_id is None for judgement in judged),
         sample_id=example.sample_id,
-        wire=evidence(example.wire),
-        traced=ABSENT if example.verdict == "missing" else evidence(example.traced),
+        wire=wire,
+        traced=ABSENT if example.verdict == "missing" else traced,
         place=example.place,
         trace_id=example.trace_id or ABSENT,
         scenarios=_scenarios((example, *judged)),
@@ -128,6 +129,7 @@ def _different_findings(cells: tuple[CellView, ...]) -> list[Finding]:
             aspects.setdefault(finding.aspect, []).append(finding)
         for aspect, found in aspects.items():
             example = next((finding for finding in found if finding.trace_id), found[0])
+            without, traced = _got(example.without, example.with_tracing)
             by_aspect.setdefault(aspect, []).append(
                 Example(
                     cell=cell,
@@ -135,8 +137,8 @@ def _different_findings(cells: tuple[CellView, ...]) -> list[Finding]:
                     of=completeness.transparency_compared if completeness else None,
                     untraced=len({finding.call_id for finding in found if finding.trace_id is None}),
                     sample_id=example.sample_id,
-                    wire=_got(example.without),
-                    traced=_got(example.with_tracing),
+                    wire=without,
+                    traced=traced,
                     place=example.place or ABSENT,
                     trace_id=example.trace_id or ABSENT,
                     scenarios=_scenarios((example, *found)),
@@ -145,8 +147,10 @@ def _different_findings(cells: tuple[CellView, ...]) -> list[Finding]:
     return [Finding("different", aspect, tuple(examples)) for aspect, examples in by_aspect.items()]
 
 
-def _got(text: str | None) -> str:
-    return ABSENT if text is None else clip(text, _VALUE_LENGTH)
+def _got(without: str | None, traced: str | None) -> tuple[str, str]:
+    if without is None or traced is None:
+        return clip(without or ABSENT, _VALUE_LENGTH), clip(traced or ABSENT, _VALUE_LENGTH)
+    return clip_pair(without, traced, _VALUE_LENGTH)
 
 
 def _trace_findings(cells: tuple[CellView, ...]) -> list[Finding]:

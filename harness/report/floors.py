@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from harness.report.quantities import OTHER_ARM
+
 if TYPE_CHECKING:
     from harness.report.view import CellView, SweepView
 
@@ -15,8 +17,10 @@ def load_floor(cell: CellView, load: str, name: str, view: SweepView) -> tuple[f
     """The noise floor of a quantity under a load in its own unit, or why there is none.
 
     It is the bound of the A/A cell's interval that is farthest from no difference. A cell of other conditions
-    gives none, nor does one that could not be judged under this load.
+    gives none, nor does one that could not be judged under this load. A step between two levels of tracing has none.
     """
+    if cell.result.cell.against != "untraced":
+        return None, OTHER_ARM
     floors = [
         other
         for peer in view.cells

@@ -11,6 +11,8 @@ ABSENT = "—"
 MINUS = "−"  # noqa: RUF001 - the typographic minus, as wide as a digit
 _BYTE_UNITS = ("bytes", "B")
 _BYTE_STEPS = ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"), (1.0, "B"))
+_IN_SIGHT = 12
+"""Characters of a clipped text that have to stand behind the first difference from its neighbour."""
 
 
 def _known(value: float | None) -> bool:
@@ -115,6 +117,27 @@ def clip(text: str, limit: int) -> str:
 def evidence(value: Any, limit: int = 160) -> str:
     """A value from the wire or a trace as compact JSON on one line, clipped."""
     return clip(json.dumps(value, ensure_ascii=False, sort_keys=True, default=str), limit)
+
+
+def evidence_pair(wire: Any, traced: Any, limit: int = 160) -> tuple[str, str]:
+    """Two values to be read beside each other, each as ``evidence``.
+
+    Where long values differ only beyond the cut, both begin shortly before the first difference,
+    so that two texts that look alike are alike.
+    """
+    first, second = (json.dumps(value, ensure_ascii=False, sort_keys=True, default=str) for value in (wire, traced))
+    return clip_pair(first, second, limit)
+
+
+def clip_pair(one: str, other: str, limit: int) -> tuple[str, str]:
+    """Two texts clipped to one line each, with their first difference in sight."""
+    first, second = " ".join(one.split()), " ".join(other.split())
+    shorter = min(len(first), len(second))
+    alike = next((index for index in range(shorter) if first[index] != second[index]), shorter)
+    if first == second or alike < limit - _IN_SIGHT or max(len(first), len(second)) <= limit:
+        return clip(first, limit), clip(second, limit)
+    start = alike - limit // 3
+    return f"…{clip(first[start:], limit - 1)}", f"…{clip(second[start:], limit - 1)}"
 
 
 def utc(unix_ns: int) -> str:

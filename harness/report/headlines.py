@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from harness.report.defects import known_defects
 from harness.report.findings import KINDS, TRACE, findings
-from harness.report.format import ABSENT, clip, count, listed
+from harness.report.format import ABSENT, clip, clip_pair, count, listed
 from harness.report.losses import loss_table
 
 if TYPE_CHECKING:
@@ -43,7 +43,8 @@ def _sentences(finding: Finding) -> list[str]:
 
 def _fact_sentence(finding: Finding) -> str:
     example = finding.examples[0]
-    wire, traced, place = (clip(text, _VALUE_LENGTH) for text in (example.wire, example.traced, example.place))
+    wire, traced = clip_pair(example.wire, example.traced, _VALUE_LENGTH)
+    place = clip(example.place, _VALUE_LENGTH)
     where = f" in {place}" if place != ABSENT else ""
     seen = {
         "different": f"without tracing {_or_nothing(wire)}, with it {_or_nothing(traced)}{where}",

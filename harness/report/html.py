@@ -8,9 +8,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from harness.report.cell_ledger import ledger
 from harness.report.defects import STATUSES, known_defects
+from harness.report.dominance import dominance_sentences
+from harness.report.environment import environment
 from harness.report.findings import KINDS, TRACE, findings
-from harness.report.format import ABSENT, count, duration, listed, number, quantity, utc
+from harness.report.format import ABSENT, count, duration, utc
+from harness.report.links import links_sentence, run_link, trace_link
 from harness.report.loads import CHECKS as LOAD_CHECKS
 from harness.report.loads import COLUMNS as LOAD_COLUMNS
 from harness.report.loads import MEANINGS as LOAD_MEANINGS
@@ -18,24 +22,19 @@ from harness.report.loads import STEP_COLUMNS as LOAD_STEPS
 from harness.report.loads import load_results
 from harness.report.losses import loss_table, not_run
 from harness.report.matrix import LEVELS, by_scenario, matrix, recall_by_level
-from harness.report.quantities import COLUMNS, why_no_overhead
+from harness.report.quantities import COLUMNS, QUANTILES_LEAD, estimate_shown, why_no_overhead, why_no_shift
 from harness.report.reading import terms
 from harness.report.soundness import comparisons_sentence, cost_rows, sound_rows
-from harness.report.stages import not_measuring, stages_shown
 from harness.report.steps import LEAD, MEANINGS, step_tables
 from harness.report.upgrades import how_judged, runtime_words, upgrades
 from harness.report.verdicts import cautions, cell_numbers, verdicts
 from harness.report.view import sweep_view
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from harness.report.findings import Finding
     from harness.report.load_figures import LoadFigure
     from harness.report.view import CellView, SweepView
-    from harness.results import OverheadResult, SweepResult
-
-_MIB = 2**20
+    from harness.results import SweepResult
 
 
 class Scatter(NamedTuple):
@@ -44,13 +43,14 @@ class Scatter(NamedTuple):
     words: str
     wide: Markup
     narrow: Markup
+    sentences: list[str]
 
 
 class Panels(NamedTuple):
     """The latency distributions of one provider in one setting."""
 
     title: str
-    figures: list[tuple[CellView, Markup]]
+    figures: list[tuple[CellView, Markup, Markup | None]]
 
 
 class Source(NamedTuple):
@@ -60,13 +60,6 @@ class Source(NamedTuple):
     text: str
 
 
-class Fact(NamedTuple):
-    """One fact about where the cells ran: each value with the cells that have it, in words."""
-
-    name: str
-    values: tuple[tuple[str, str], ...]
-
-
 def _provider_colours(view: SweepView) -> dict[str, int]:
     providers = dict.fromkeys(cell.provider for cell in view.cells)
     return {provider: index for index, provider in enumerate(providers)}
@@ -74,7 +67,9 @@ def _provider_colours(view: SweepView) -> dict[str, int]:
 
 def _figures(view: SweepView) -> tuple[list[Scatter], list[Panels]]:
     # Matplotlib takes half a second to import, and the command line needs the other reports far more often.
-    from harness.report.figures import cost_against_completeness, distributions  # noqa: PLC0415 - see above
+    from harness.report.cost_figure import cost_against_completeness  # noqa: PLC0415 - see above
+    from harness.report.figures import distributions  # noqa: PLC0415
+    from harness.report.shift_figure import shift_figures  # noqa: PLC0415
 
     colours = _provider_colours(view)
     scatters, panels = [], []
@@ -83,22 +78,30 @@ def _figures(view: SweepView) -> tuple[list[Scatter], list[Panels]]:
         wide = cost_against_completeness(members, colours, f"cost{index}", 760)
         narrow = cost_against_completeness(members, colours, f"cost{index}n", 340)
         if wide is not None and narrow is not None:
-            scatters.append(Scatter(setting.words, wide, narrow))
+            scatters.append(Scatter(setting.words, wide, narrow, dominance_sentences(members)))
         for provider in dict.fromkeys(cell.provider for cell in members):
             own = [cell for cell in members if cell.provider == provider]
             drawn = distributions(own, f"ecdf{index}")
+            shifts = shift_figures(own, f"shift{index}")
             if drawn:
-                panels.append(Panels(f"{provider} ({setting.words})" if setting.words else provider, drawn))
+                title = f"{provider} ({setting.words})" if setting.words else provider
+                panels.append(Panels(title, [(cell, figure, shifts.get(cell.number)) for cell, figure in drawn]))
     return scatters, panels
 
 
 def _steps(sweep: SweepResult) -> dict[str, Any]:
     """The cost taken apart: tables with their figures, drawn for wide and for narrow pages."""
-    from harness.report.steps_figure import steps_figure  # noqa: PLC0415 - as in ``_figures``
+    from harness.report.steps_figure import by_scale, steps_figure  # noqa: PLC0415 - as in ``_figures``
 
     tables = step_tables(sweep)
     drawn = [
-        (table, steps_figure(table, f"steps{index}"), steps_figure(table, f"steps{index}n", 340))
+        (
+            table,
+            [
+                (steps_figure(part, f"steps{index}-{place}"), steps_figure(part, f"steps{index}-{place}n", 340))
+                for place, part in enumerate(by_scale(table))
+            ],
+        )
         for index, table in enumerate(tables)
     ]
     levels = max((table.levels for table in tables), key=len, default=())
@@ -167,107 +170,6 @@ def _by_kind(view: SweepView) -> list[Kind]:
     return grouped
 
 
-def _facts_of(cell: CellView) -> Iterable[tuple[str, str]]:
-    record = cell.result.cell
-    machine = record.machine
-    cores = {"arms": machine.arm_cpus, "gateway": machine.gateway_cpus}
-    yield "Host", machine.hostname
-    yield "Processor", f"{machine.cpu_model}, {count(machine.cpu_count, 'core')}"
-    yield "Memory", f"{number(machine.memory_bytes / _MIB, decimals=0)} MiB"
-    yield "Kernel", machine.kernel
-    yield "File system of the timed stores", machine.work_filesystem or "not recorded"
-    yield (
-        "Load average when the cell began (1 min: in a sweep mostly the cell before it)",
-        number(machine.load_1min, decimals=2),
-    )
-    for what, pinned in cores.items():
-        yield f"Cores of the {what}", ", ".join(map(str, pinned)) or "not pinned"
-    if machine.shared_core is not None:
-        yield "Arms and gateway on one physical core", "yes" if machine.shared_core else "no"
-    yield "Idle cores", "kept awake while calls were timed" if machine.idle_polling else "may sleep"
-    yield "Python", machine.python
-    for package, version in sorted(record.versions.items()):
-        if package != "python":
-            yield f"Version of {package}", version
-    yield f"Prompt set {record.prompts}", f"{count(record.sample_count, 'sample')}, SHA-256 {record.prompt_set_digest}"
-    yield "Endpoint", record.endpoint
-    yield "Measure", record.measure
-    yield "Seed", str(record.seed)
-
-
-def _environment(view: SweepView) -> list[Fact]:
-    having: dict[str, dict[str, list[int]]] = {}
-    for cell in view.cells:
-        for name, value in _facts_of(cell):
-            having.setdefault(name, {}).setdefault(value, []).append(cell.number)
-
-    def where(numbers: list[int]) -> str:
-        return "" if len(numbers) == len(view.cells) else cell_numbers(tuple(numbers))
-
-    return [
-        Fact(name, tuple((value, where(numbers)) for value, numbers in values.items()))
-        for name, values in having.items()
-    ]
-
-
-def _answers(cell: CellView) -> str:
-    """How the answers of the completeness pass fared against the expected ones, in words."""
-    exact = [row.exact_match for row in cell.result.rows if row.exact_match is not None]
-    overlap = [row.token_overlap for row in cell.result.rows if row.token_overlap is not None]
-    if not exact and not overlap:
-        return ""
-    parts = []
-    if exact:
-        parts.append(f"{sum(value == 1.0 for value in exact)} of {len(exact)} match the expected answer exactly")
-    if overlap:
-        parts.append(f"mean token overlap {number(sum(overlap) / len(overlap), decimals=2)}")
-    return listed(parts)
-
-
-def _or_why(text: str, why: str) -> str:
-    return f"{ABSENT} ({why})" if text == ABSENT else text
-
-
-def _timing_ledger(cell: CellView, overhead: OverheadResult) -> list[tuple[str, str]]:
-    load, drain = overhead.load_rate_per_s, overhead.drain_rate_per_s
-    smallest = quantity(overhead.smallest_effect_ms, "ms")
-    floor = cell.shown["floor"]
-    period = quantity(cell.result.cell.period_ms, "ms")
-    return [
-        ("Forks", str(overhead.forks)),
-        ("Analysed calls a fork and arm", str(overhead.calls_per_fork)),
-        ("Smallest effect this run could have seen", _or_why(smallest, "added p50 has no interval")),
-        ("Equivalence margin", quantity(overhead.equivalence_margin_ms, "ms")),
-        ("A/A floor of the provider", _or_why(floor.text, (floor.reason or "").rstrip("."))),
-        ("Load", _or_why(f"{number(load)} calls/s" if load is not None else ABSENT, "not measured")),
-        ("Drain rate", _or_why(f"{number(drain)} traces/s" if drain is not None else ABSENT, "nothing was drained")),
-        ("Pace, least time from start to start", _or_why(period, "not recorded")),
-        ("Calls kept but not analysed", str(overhead.flagged_calls)),
-        ("Timed calls that failed", str(overhead.failed_calls)),
-        ("Traces lost while timing", f"{overhead.traces_lost} of {overhead.traces_expected}"),
-    ]
-
-
-def _ledger(cell: CellView) -> list[tuple[str, str]]:
-    """The counts and rates that a cell's estimates rest on; the verdict in words comes first."""
-    record, completeness, overhead = cell.result.cell, cell.result.completeness, cell.result.overhead
-    facts = [("Verdict", overhead.sentence)] if overhead is not None else []
-    facts += [
-        ("Cell", record.cell_id),
-        ("MLflow run", _or_why(cell.result.run_id or ABSENT, "it never got one")),
-        ("Time taken", duration(record.ended_unix_ns - record.started_unix_ns)),
-    ]
-    if record.stages_s:
-        facts.append(("Time by stage", stages_shown(record)))
-        facts.append(("Time that was not measuring", _or_why(not_measuring(record), "nothing was timed")))
-    if completeness is not None:
-        facts.append(("Calls of the completeness pass", str(completeness.calls)))
-    if overhead is not None:
-        facts += _timing_ledger(cell, overhead)
-    answers = _answers(cell)
-    return [*facts, *([("Answers", answers)] if answers else [])]
-
-
 def breakable(text: str) -> Markup:
     """A name that a narrow column may break after its dots, slashes and underscores."""
     return Markup(re.sub(r"([./_])", r"\1<wbr>", str(escape(text))))  # noqa: S704 - escaped before anything is added
@@ -275,15 +177,15 @@ def breakable(text: str) -> Markup:
 
 def template_environment(*packages: str) -> Environment:
     """Templates of these packages and of the reports, everything escaped."""
-    environment = Environment(
+    made = Environment(
         loader=ChoiceLoader([PackageLoader(package) for package in (*packages, "harness.report")]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"breakable": breakable, "cells": cell_numbers}
-    return environment
+    made.filters |= {"breakable": breakable, "cells": cell_numbers}
+    return made
 
 
 def html_report(sweep: SweepResult) -> str:
@@ -302,10 +204,11 @@ def html_report(sweep: SweepResult) -> str:
         "colours": _provider_colours(view),
         "columns": COLUMNS,
         "elapsed": duration(sweep.ended_unix_ns - sweep.started_unix_ns),
-        "environment": _environment(view),
+        "environment": environment(view),
         "comparisons": comparisons_sentence(view),
         "cost_rows": cost_rows,
         "defects": [(status, [one for one in defects if one.status == status]) for status in STATUSES],
+        "estimate_shown": estimate_shown,
         "findings": _by_kind(view),
         "levels": LEVELS,
         "load_checks": LOAD_CHECKS,
@@ -321,9 +224,13 @@ def html_report(sweep: SweepResult) -> str:
         "not_run": not_run(view),
         "recall_by_level": recall_by_level(view),
         "scenarios": by_scenario(view),
-        "ledger": _ledger,
+        "ledger": ledger,
+        "links": links_sentence(sweep),
+        "run_link": lambda run_id: run_link(sweep, run_id),
+        "trace_link": lambda trace_id: trace_link(sweep, trace_id),
         "matrices": [(matrix(view, "mlflow"), "MLflow"), (matrix(view, "otel"), "OpenTelemetry GenAI")],
         "panels": panels,
+        "quantiles_lead": QUANTILES_LEAD,
         "providers": list(_provider_colours(view)),
         "runs": _runs,
         "scatters": scatters,
@@ -336,5 +243,6 @@ def html_report(sweep: SweepResult) -> str:
         "verdicts": verdicts(view),
         "view": view,
         "why_no_overhead": why_no_overhead,
+        "why_no_shift": why_no_shift,
     }
     return template_environment().get_template("report.html.j2").render(context).lstrip() + "\n"

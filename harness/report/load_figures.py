@@ -24,7 +24,7 @@ _WIDTH, _HEIGHT = 340, 230
 
 
 class Line(NamedTuple):
-    """One cell's line: points are x, y and the interval of y, if it has one."""
+    """One cell's line: points are x, y and the interval of y, if it has one; of losses their range over forks."""
 
     cell: CellView
     words: str
@@ -66,7 +66,7 @@ def load_figures(cells: Iterable[CellView], name: str) -> list[LoadFigure]:
             drawn.append(_drawn(kind.title, lines, f"{name}-{index}", kind.x, kind.y))
     lines = [line for cell in members if (line := _loss(cell)) is not None]
     if lines:
-        drawn.append(_drawn("Loss against rate", lines, f"{name}-loss", "calls/s", "% lost"))
+        drawn.append(_drawn("Loss against rate", lines, f"{name}-loss", "calls/s", "% lost, range over forks"))
     return drawn
 
 
@@ -98,8 +98,8 @@ def _loss(cell: CellView) -> Line | None:
         for step in load.steps:
             share: Estimate = step.lost_share
             if share.value is not None and step.achieved_per_s.value is not None:
-                low, high = (None if bound is None else 100 * bound for bound in (share.low, share.high))
-                points.append((step.achieved_per_s.value, 100 * share.value, low, high))
+                over_forks = [100 * one for one in share.per_fork or (share.value,)]
+                points.append((step.achieved_per_s.value, 100 * share.value, min(over_forks), max(over_forks)))
     return Line(cell, SATURATION, dashed=False, points=tuple(sorted(points))) if points else None
 
 

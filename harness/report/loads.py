@@ -76,7 +76,7 @@ STEP_COLUMNS = {
     "held": "For",
     "achieved": "Achieved /s",
     "untraced": "Untraced /s",
-    "share": "Lost [95%]",
+    "share": "Lost (range over forks)",
     "counted": "Traces lost",
     "stored": "Stored /s",
     "forks": "Forks",
@@ -227,7 +227,7 @@ def _checks(load: LoadResult, correction: CorrectedVerdict | None) -> Shown:
         words.append("machine not watched")
     else:
         flagged = f"disturbed in {machine.flagged_runs} of {count(machine.watched_runs, 'run')}"
-        words.append(flagged if machine.flagged_runs else "undisturbed")
+        words.append(flagged if machine.flagged_runs else "too short to tell" if machine.short_runs else "undisturbed")
         told.append(machine.sentence)
     return Shown(", ".join(words), ". ".join(told) or None)
 
@@ -257,6 +257,13 @@ def _times(ratio: Estimate) -> str:
     return quantity(100 * ratio.value, "%", 100 * ratio.low, 100 * ratio.high).replace(" %", "%")
 
 
+def _with_range(share: Estimate) -> str:
+    """A share in percent with its least and greatest over forks, where they differ: ``1.2% (0% to 5%)``."""
+    if share.value is None or not share.per_fork or min(share.per_fork) == max(share.per_fork):
+        return percent(share.value)
+    return f"{percent(share.value)} ({percent(min(share.per_fork))} to {percent(max(share.per_fork))})"
+
+
 def _step(cell: CellView, step: LoadStep, load: LoadResult) -> SaturationRow:
     achieved, share, stored = step.achieved_per_s, step.lost_share, step.stored_per_s
     return SaturationRow(
@@ -265,7 +272,7 @@ def _step(cell: CellView, step: LoadStep, load: LoadResult) -> SaturationRow:
         held=quantity(step.held_s, "s"),
         achieved=quantity(achieved.value, "", achieved.low, achieved.high),
         untraced=number(achieved.baseline),
-        share=_times(share),
+        share=_with_range(share),
         counted=f"{step.traces_lost} of {step.traces_expected}" if step.traces_expected else ABSENT,
         stored=ABSENT if stored is None else quantity(stored.value, "", stored.low, stored.high),
         forks=f"{step.forks} of {load.forks}",

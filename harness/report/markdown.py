@@ -6,9 +6,11 @@ import re
 from typing import TYPE_CHECKING
 
 from harness.report.defects import known_defects
+from harness.report.dominance import dominance_sentences
 from harness.report.findings import KINDS, findings
-from harness.report.format import clip, count, duration, number, quantity, utc
+from harness.report.format import ABSENT, clip, clip_pair, count, duration, number, quantity, utc
 from harness.report.headlines import headlines
+from harness.report.links import with_trace_links
 from harness.report.loads import CHECKS as LOAD_CHECKS
 from harness.report.loads import COLUMNS as LOAD_COLUMNS
 from harness.report.loads import STEP_COLUMNS as LOAD_STEPS
@@ -18,7 +20,7 @@ from harness.report.marking import escape
 from harness.report.marking import escape_sentence as _escape_sentence
 from harness.report.marking import table as _table
 from harness.report.matrix import LEVELS, by_scenario, recall_by_level
-from harness.report.quantities import COLUMNS
+from harness.report.quantities import COLUMNS, QUANTILES_LEAD, estimate_shown
 from harness.report.reading import column_terms, terms
 from harness.report.soundness import comparisons_sentence, cost_rows, sound_rows
 from harness.report.stages import not_measuring, stages_shown
@@ -28,20 +30,25 @@ from harness.report.verdicts import cautions, cell_numbers, verdicts
 from harness.report.view import sweep_view
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from harness.records import Machine
     from harness.report.findings import Example, Finding
+    from harness.report.pictures import Picture, Section
     from harness.report.view import CellView, SweepView
     from harness.results import SweepResult
 
 DESCRIPTION_LIMIT = 7500
 """Characters of a description; MLflow silently cuts a tag's value at 8000."""
 
+_WHERE = "All figures and all evidence: artifact report.html of this run."
 _HEADLINES_LIMIT = 2500
 """Characters of a description that findings may take, so that the table has room."""
 
 _FINDINGS_OF_A_KIND = 30
+_PERCENTS = (10, 30, 50, 70, 90, 95, 99)
+"""Quantiles of the latencies that Markdown has room for."""
+
 _RATES = ("Load /s", "Drain /s", "Pace")
 _SHORT_COLUMNS = ("recall", "fidelity", "traces", "added", "cpu", "drain")
 
@@ -85,8 +92,9 @@ def _absence_lines(view: SweepView) -> list[str]:
 def _finding_row(finding: Finding, example: Example) -> list[str]:
     total = f"{example.found} of {example.of}" if example.of is not None else str(example.found)
     sample = f"{example.sample_id} ({example.scenarios})" if example.scenarios else example.sample_id
-    seen = [sample, example.wire, example.traced, example.place, example.trace_id]
-    return [escape(finding.fact), escape(example.cell.name), total, *(escape(clip(text, 80)) for text in seen)]
+    sides = clip_pair(example.wire, example.traced, 80)
+    seen = [clip(sample, 80), *sides, clip(example.place, 80), example.trace_id]
+    return [escape(finding.fact), escape(example.cell.name), total, *map(escape, seen)]
 
 
 def _finding_lines(found: list[Finding]) -> list[str]:
@@ -103,14 +111,17 @@ def _finding_lines(found: list[Finding]) -> list[str]:
         if len(rows) > _FINDINGS_OF_A_KIND:
             lines += ["", f"{len(rows) - _FINDINGS_OF_A_KIND} more stand in report.html."]
         lines.append("")
-    return lines or ["Nothing was changed, lost, wrong, missing or elsewhere.", ""]
+    return lines or [
+        "No call was changed, no trace lost, and no fact is wrong, missing or elsewhere; known defects follow.",
+        "",
+    ]
 
 
 def _defect_lines(view: SweepView) -> list[str]:
     rows = [
         [
             defect.status,
-            escape(f"{'mended: ' if defect.status == 'mended' else ''}{defect.title}"),
+            escape(f"{'' if defect.status == 'found' else f'{defect.status}: '}{defect.title}"),
             escape(entry.cell.name),
             f"{entry.calls} of {entry.applicable}",
             *(escape(clip(text, 80)) for text in (entry.sample_id, entry.wire, entry.traced, entry.trace_id)),
@@ -217,7 +228,7 @@ def _precision_rows(view: SweepView) -> Iterable[list[str]]:
             continue
         load, drain = number(overhead.load_rate_per_s), number(overhead.drain_rate_per_s)
         counts = [overhead.forks, overhead.calls_per_fork, overhead.flagged_calls, overhead.failed_calls]
-        smallest = quantity(overhead.smallest_effect_ms, "ms")
+        smallest = quantity(overhead.smallest_found_ms, "ms")
         pace = quantity(cell.result.cell.period_ms, "ms")
         yield [str(cell.number), escape(cell.name), *map(str, counts), smallest, load, drain, pace]
 
@@ -231,7 +242,7 @@ def _sentence_lines(view: SweepView) -> list[str]:
     ]
 
 
-def _step_lines(sweep: SweepResult) -> list[str]:
+def _step_lines(sweep: SweepResult, drawn: Sequence[Picture]) -> list[str]:
     lines = []
     for table in step_tables(sweep):
         headings = (
@@ -245,7 +256,36 @@ def _step_lines(sweep: SweepResult) -> list[str]:
         rows = ([row.way, *row.steps, row.total, row.whole, row.difference, row.verdict] for row in table.rows)
         lines += [f"### {escape(table.label)}: {table.title}", "", *_table(headings, rows), ""]
         lines += [*(f"- {_escape_sentence(sentence)}" for sentence in table.sentences), ""]
-    return ["## Where the cost goes", "", _escape_sentence(LEAD), "", *lines] if lines else []
+    return ["## Where the cost goes", "", _escape_sentence(LEAD), "", *_shown(drawn, "steps"), *lines] if lines else []
+
+
+def _shown(drawn: Sequence[Picture], section: Section) -> list[str]:
+    return [line for one in drawn if one.section == section for line in (f"![{escape(one.alt)}]({one.file})", "")]
+
+
+def _cost_lines(view: SweepView, drawn: Sequence[Picture]) -> list[str]:
+    """Cost against completeness: the figure, and which strategies another one dominates."""
+    lines = _shown(drawn, "cost")
+    for setting in view.settings:
+        members = [view.cells[number - 1] for number in setting.numbers]
+        lines += [f"- {_escape_sentence(sentence)}" for sentence in dominance_sentences(members)]
+    return ["## Cost against completeness", "", *lines, ""] if lines else []
+
+
+def _quantile_lines(view: SweepView) -> list[str]:
+    """What is added to fast, usual and slow calls, for the cells of which intervals are known."""
+    rows = []
+    for cell in view.cells:
+        shift = cell.result.overhead.shift if cell.result.overhead is not None else ()
+        texts = {one.percent: estimate_shown(one.added).text for one in shift if one.added.low is not None}
+        if texts:
+            rows.append([str(cell.number), escape(cell.name), *(texts.get(percent, ABSENT) for percent in _PERCENTS)])
+    headings = ("#", "Cell", *(f"p{percent} [95%]" for percent in _PERCENTS))
+    return (
+        ["## What is added to fast and to slow calls", "", QUANTILES_LEAD, "", *_table(headings, rows), ""]
+        if rows
+        else []
+    )
 
 
 def _cost_rows(view: SweepView) -> Iterable[list[str]]:
@@ -325,23 +365,30 @@ def _fenced(text: str) -> list[str]:
     return [fence, text, fence]
 
 
-def markdown_report(sweep: SweepResult) -> str:
-    """The report for people who read Markdown: verdict, table, what is open, findings, precision, environment."""
+def markdown_report(sweep: SweepResult, drawn: Sequence[Picture] = ()) -> str:
+    """The report for people who read Markdown: verdict, table, what is open, findings, precision, environment.
+
+    Args:
+        sweep: The sweep.
+        drawn: Figures that lie beside the report in files of their own; each is shown in its section.
+    """
     view = sweep_view(sweep)
     lines = ["# What tracing records, misses and costs", "", *_verdict_lines(view)]
     lines += ["Words and headings are explained under [How to read this](#how-to-read-this).", ""]
     lines += ["## All cells", "", *_cells_table(view, tuple(column.key for column in COLUMNS)), ""]
+    lines += _cost_lines(view, drawn)
     lines += ["## Findings", "", *_finding_lines(findings(view))]
     lines += ["## Known defects", "", *_defect_lines(view), ""]
     lines += ["## Traces lost when a process ends", "", *_loss_lines(view), ""]
     lines += _upgrade_lines(view)
     lines += ["## What was not found out", "", *_absence_lines(view), "", *_not_run_lines(view)]
     lines += _level_lines(view) + _scenario_lines(view)
-    lines += ["## Under load", "", *_load_lines(view), ""]
+    lines += ["## Under load", "", *_shown(drawn, "loads"), *_load_lines(view), ""]
     precision = ("#", "Cell", "Forks", "Calls a fork", "Flagged", "Failed", "Smallest effect", *_RATES)
     lines += ["## How precise the timing is", "", *_table(precision, _precision_rows(view)), ""]
     lines += [*_sentence_lines(view), ""]
-    lines += _step_lines(sweep)
+    lines += _quantile_lines(view)
+    lines += _step_lines(sweep, drawn)
     costs = ("#", "Cell", "Cost", "Added [95%]", "Untraced [95%]", "Times untraced [95%]", "A/A floor")
     lines += ["## Costs beside their baselines", "", *_table(costs, _cost_rows(view)), ""]
     lines += ["## How sound the timing is", "", *_sound_lines(view), ""]
@@ -369,14 +416,14 @@ def _fitting(lines: list[str], room: int, rest: str) -> list[str]:
 
 
 def _headline_lines(view: SweepView) -> list[str]:
-    lines = [f"- {_escape_sentence(sentence)}" for sentence in headlines(view)]
+    lines = [f"- {with_trace_links(view.sweep, _escape_sentence(sentence))}" for sentence in headlines(view)]
     return [*(lines or ["- None."]), ""]
 
 
 def description(sweep: SweepResult) -> str:
     """The verdict, the gravest findings, the table and what is open, short enough for a run's description."""
     view = sweep_view(sweep)
-    room = DESCRIPTION_LIMIT
+    room = DESCRIPTION_LIMIT - len(_WHERE) - 2
     sections = []
     for heading, lines, rest, most in (
         ([], _verdict_lines(view), "{} more lines in report.md.", room),
@@ -388,4 +435,4 @@ def description(sweep: SweepResult) -> str:
         fitted = [*heading, *_fitting(lines, free, rest), ""]
         room -= sum(len(line) + 1 for line in fitted)
         sections += fitted
-    return re.sub("\n{3,}", "\n\n", "\n".join(sections)).rstrip() + "\n"
+    return re.sub("\n{3,}", "\n\n", "\n".join(sections)).rstrip() + "\n\n" + _WHERE + "\n"

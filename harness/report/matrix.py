@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple, get_args
 
+from harness.report.evidence import witnesses
 from harness.report.format import ABSENT, listed, percent
 from harness.results import Level, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from harness.report.evidence import Witness
     from harness.report.view import CellView, SweepView
     from harness.results import Convention, FactCount, Judgement
 
@@ -17,15 +19,22 @@ _FAULTS: tuple[Verdict, ...] = ("wrong", "missing", "elsewhere")
 
 
 class MatrixEntry(NamedTuple):
-    """How one fact fared in one cell; ``gravest`` is the worst verdict that occurred."""
+    """How one fact fared in one cell: the worst verdict that occurred, and an example of each."""
 
     counts: FactCount
     gravest: Verdict
+    witnesses: tuple[Witness, ...] = ()
 
     @property
     def applicable(self) -> int:
         """In how many calls the fact applies."""
         return self.counts.recorded + self.counts.elsewhere + self.counts.wrong + self.counts.missing
+
+    @property
+    def told(self) -> str:
+        """How often each verdict that occurred fell: ``38 recorded, 2 wrong of 40``."""
+        fell = [f"{getattr(self.counts, verdict)} {verdict}" for verdict, _ in self.parts]
+        return f"{', '.join(fell)} of {self.applicable}"
 
     @property
     def share(self) -> str:
@@ -51,14 +60,14 @@ class Matrix(NamedTuple):
     rows: tuple[tuple[str, tuple[MatrixEntry | None, ...]], ...]
 
 
-def _entry(fact: FactCount | None) -> MatrixEntry | None:
+def _entry(fact: FactCount | None, seen: tuple[Witness, ...]) -> MatrixEntry | None:
     if fact is None or not fact.recorded + fact.elsewhere + fact.wrong + fact.missing:
         return None
     if fact.wrong:
-        return MatrixEntry(fact, "wrong")
+        return MatrixEntry(fact, "wrong", seen)
     if fact.missing:
-        return MatrixEntry(fact, "missing")
-    return MatrixEntry(fact, "elsewhere" if fact.elsewhere else "recorded")
+        return MatrixEntry(fact, "missing", seen)
+    return MatrixEntry(fact, "elsewhere" if fact.elsewhere else "recorded", seen)
 
 
 def _merged(facts: Iterable[FactCount]) -> dict[str, FactCount]:
@@ -91,7 +100,14 @@ def matrix(view: SweepView, convention: Convention) -> Matrix:
     }
     cells = tuple(cell for cell in view.cells if by_cell.get(cell.number))
     names = list(dict.fromkeys(fact for cell in cells for fact in by_cell[cell.number]))
-    rows = tuple((name, tuple(_entry(by_cell[cell.number].get(name)) for cell in cells)) for name in names)
+    seen = {cell.number: witnesses(cell, convention) for cell in cells}
+    rows = tuple(
+        (
+            name,
+            tuple(_entry(by_cell[cell.number].get(name), seen[cell.number].get(name, ())) for cell in cells),
+        )
+        for name in names
+    )
     return Matrix(cells, rows)
 
 

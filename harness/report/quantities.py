@@ -10,11 +10,22 @@ from harness.report.settings import provider_label
 if TYPE_CHECKING:
     from harness.results import CellResult, Estimate, OverheadResult, SweepResult
 
+QUANTILES_LEAD = (
+    "What the strategy adds at quantiles of the latencies, from the fast calls to the slow ones: the mean over "
+    "forks of traced minus untraced, with its 95% interval over forks, each for itself. Quantiles that too few "
+    "calls support are left out."
+)
+"""What the shift function is, wherever a report shows it."""
+
 REFERENCE_CALL_MS = 500.0
 """An ordinary answer of a hosted model: what added milliseconds are set against."""
 
 FLOOR = "the farther bound of the 95% interval of an A/A cell, in which both arms are untraced"
 """What the A/A floor is, wherever a report says it."""
+
+
+OTHER_ARM = "Both arms of an A/A cell are untraced, and the arm that this cell is timed against is not."
+"""Why a step between two levels of tracing has no floor."""
 
 
 class Shown(NamedTuple):
@@ -57,7 +68,7 @@ COLUMNS = (
     Column("share", "Of a 500 ms call [95%]", "Added p50 as a share of a call that takes 500 ms."),
     Column("p95", "Added p95 [95%]", "What the strategy adds to the 95th percentile."),
     Column("cpu", "CPU added / call", "CPU time of all threads, up to the end of the drain."),
-    Column("drain", "Drain / trace", "Waiting at the end until everything is stored, per trace."),
+    Column("drain", "Drain / trace", "Time from the last call of a burst to the store's last write, per trace."),
     Column("bytes", "Stored / trace", "Growth of the store per trace."),
     Column("floor", "A/A floor", f"{FLOOR[0].upper()}{FLOOR[1:]}: noise alone may look as large as that."),
 )
@@ -99,6 +110,18 @@ def why_no_overhead(result: CellResult) -> str:
     return "The timing pass left no result."
 
 
+def why_no_shift(result: CellResult) -> str:
+    """Why there is no interval at any quantile of the latencies."""
+    if result.overhead is None:
+        return why_no_overhead(result)
+    shift = result.overhead.shift
+    if shift:
+        return shift[0].added.reason or "No interval could be computed."
+    p50 = result.overhead.estimates.get("p50_ms")
+    reason = None if p50 is None else estimate_shown(p50).reason
+    return reason or "The calls are too few, or the result is of an older analysis."
+
+
 def estimate_shown(estimate: Estimate) -> Shown:
     """An estimate with unit and interval; the reason says what is missing of it."""
     text = quantity(estimate.value, estimate.unit, estimate.low, estimate.high)
@@ -115,6 +138,17 @@ def ordered_estimates(overhead: OverheadResult) -> list[Estimate]:
     return known + [overhead.estimates[name] for name in sorted(set(overhead.estimates) - set(ESTIMATES))]
 
 
+def judged_elsewhere(result: CellResult) -> str:
+    """Why the cell's completeness says nothing of the place that its timed traces go to; empty if it does."""
+    into = result.cell.into
+    if into == "sqlite":
+        return ""
+    judged = f"The completeness pass writes to your own store, and not into the {into} that the timed traces go to"
+    if into == "collector":
+        return f"{judged}: with tracing.into=collector MLflow itself holds no trace."
+    return f"{judged}: what stands here was judged in that store."
+
+
 def _score(result: CellResult, name: str) -> Shown:
     completeness = result.completeness
     if completeness is None:
@@ -122,7 +156,10 @@ def _score(result: CellResult, name: str) -> Shown:
     value: float | None = getattr(completeness, name)
     if value is None:
         return Shown(ABSENT, completeness.reasons.get(name, "No fact applies."))
-    return Shown(percent(value))
+    elsewhere = judged_elsewhere(result)
+    if elsewhere and result.cell.into == "collector":
+        return Shown(ABSENT, elsewhere)
+    return Shown(f"{percent(value)} in your own store", elsewhere) if elsewhere else Shown(percent(value))
 
 
 def traces_shown(result: CellResult) -> tuple[Shown, str]:
@@ -139,7 +176,11 @@ def traces_shown(result: CellResult) -> tuple[Shown, str]:
         )
         if number
     ]
-    return Shown(f"{completeness.traces_stored} / {completeness.traces_expected}"), ", ".join(troubles)
+    counted = f"{completeness.traces_stored} / {completeness.traces_expected}"
+    elsewhere = judged_elsewhere(result) if completeness.traces_expected else ""
+    if elsewhere and result.cell.into == "collector":
+        return Shown(ABSENT, elsewhere), ", ".join(troubles)
+    return Shown(f"{counted} in your own store" if elsewhere else counted, elsewhere or None), ", ".join(troubles)
 
 
 def _estimate(result: CellResult, name: str) -> Shown:
@@ -186,8 +227,10 @@ def floor_of_provider(
     """The floor of one quantity for the cell's provider in its own setting, or why there is none.
 
     The farther bound of the A/A cell's interval; a floor that was measured in another
-    setting, or in a cell that could not be judged, is refused.
+    setting, or in a cell that could not be judged, is refused, and so is any for a step between two levels of tracing.
     """
+    if result.cell.against != "untraced":
+        return None, OTHER_ARM
     provider = provider_label(result)
     floor_cells = [peer for peer in peers if peer.overhead is not None and peer.overhead.is_floor]
     bounds = [
@@ -204,10 +247,9 @@ def floor_of_provider(
     if floor_cells:
         return None, _no_floor(provider, floor_cells, name)
     if any(provider_label(other) == provider and other.cell.tracing == "none" for other in sweep.cells):
-        untraced = [peer for peer in peers if peer.cell.tracing == "none"]
-        if untraced:
-            return None, f"The tracing=none cell of {provider} has no timing result."
-        return None, f"The tracing=none cell of {provider} ran under other conditions."
+        untimed = any(peer.cell.tracing == "none" for peer in peers)
+        why = "has no timing result" if untimed else "ran under other conditions"
+        return None, f"The tracing=none cell of {provider} {why}."
     told = sweep.floors_ms.get(provider) if name == "p50_ms" else sweep.floors.get(provider, {}).get(name)
     if told is not None:
         return told, None

@@ -51,6 +51,15 @@ Recall: Of all facts that the recorded exchanges prove about the calls (models, 
 answer, token usage, errors, nesting, times), the share that the trace holds with the right value in the place
 where MLflow and its UI look. OTel recall judges the same facts in the places of OpenTelemetry's GenAI conventions.
 
+Interval of recall: For the prompts that ran recall is a count and has no error. Its 95% interval, in the figure of
+cost against completeness and in the ledger, is Student's t over samples and says how far it may be off
+for other prompts like these: facts of one sample stand and fall together. It holds as far as the prompt set stands for
+what will be asked.
+
+Dominated: Another strategy of the same provider records at least as many of the facts, its whole interval of added
+p50 lies below, and it changes and loses no more calls. Strategies whose intervals of cost overlap do not dominate
+each other in cost.
+
 Fidelity: 1 - wrong / (recorded + elsewhere + wrong): of what the trace does say, the share that can be
 trusted. Recall tells what is there, fidelity whether it is true.
 
@@ -64,14 +73,21 @@ Added p50: The strategy's median latency minus the untraced median in each fork,
 arms run in turns on the same machine in blocks of random order, with the same simulated answers, so a cell
 carries its own baseline. “Of a 500 ms call” sets it against an ordinary answer of a hosted model.
 
+Added at quantiles: Traced minus untraced at each tenth of the latencies and beyond, in each fork, averaged over the
+forks: whether tracing costs slow calls more than fast ones. Each 95% interval stands for itself; of ten or so, one may
+well miss. The tails need enough calls: at least three beyond the quantile in each arm of each fork, five beyond p99.
+
 Fork: A fresh pair of processes, one for each arm. Calls of one process resemble each other, so forks, not calls,
 are what is counted. Under four forks there is no interval and no verdict.
 
 95% interval: Computed from the differences of the forks. An interval that includes zero does not mean “no
-overhead”: it means that this run cannot tell.
+overhead”: it means that this run cannot tell. It holds for this cell, at its time and pace and in the state that the
+machine was in then: a shared machine may be faster or slower as a whole an hour later, and what tracing adds with it.
+That is in no fork's spread. Cells of different hours are compared with harness compare or harness gate, which look at
+the untraced arms as well.
 
-Smallest effect: Half the width of the interval of added p50: a smaller effect could not have been told from
-none in this run.
+Smallest effect: The smallest true addition to p50 that is told from none in 80% of runs whose forks spread as these
+do. It is larger than half the width of the interval: an effect of that size is missed in nearly every second run.
 
 Times untraced: Traced divided by untraced in each fork, their geometric mean, and the 95% interval of that. It
 means something only beside the untraced amount. Where the difference shows a cost and the ratio does not,
@@ -117,7 +133,9 @@ Pace: Least time from one call's start to the next, in both arms. It is raised a
 the store drains too slowly for that. Calls that come sooner after one another meet more of each other's export.
 
 CPU, drain and bytes: Latency is only the visible part. CPU is counted over all threads until the last trace is
-stored, the drain is what a process waits for at its end, and bytes are what the store grew by.
+stored, the drain is the time from the last call of a burst to the store's last write, and bytes are what the store grew
+by. A process that flushes at its end may wait longer than the drain, by up to a second: MLflow asks its queue that
+often whether it is empty.
 
 Imports and first calls: What a process pays once. An import is given as CPU time of the one process, not as
 the time that a person waits, and was taken while other processes imported on the same cores: forks that start
@@ -128,9 +146,10 @@ or, where it goes on in the background, with the first calls up to the end of th
 
 _SUMS = """
 Sum and whole: They agree if the whole interval of their difference lies within a margin, the larger of the
-equivalence margin and a tenth of the whole. They disagree if it leaves the margin and excludes zero: two that
-agree in truth are said to disagree at most once in twenty times. Else it is inconclusive, and the sentence says
-how large a disagreement could be there.
+equivalence margin and a tenth of the whole. They disagree if it leaves the margin and excludes zero, also as one of
+all sums of the sweep (Holm's correction): that any two that agree in truth are said to disagree has a chance of at most
+one in twenty, if nothing but forks differs between the cells. A machine that was another an hour later breaks that.
+Else it is inconclusive, and the sentence says by how much they may differ.
 """
 
 _LOADS = """
@@ -140,13 +159,14 @@ calls/s” is the throughput of the untraced arm, “Throughput, of that” the 
 it; “With the drain, of that” counts the time until the last trace is stored as well, which is what can be
 sustained. “First chunk” is what is added to a stream's first chunk, “Each further chunk” to each one after it up to the
 last, and “End of a stream” to what follows the last chunk. “Peak memory” is that of the process from
-the load's first call to the end of its drain. “Traces lost” were not whole in the store after the drain.
+the load's first call to the end of its drain, with whatever earlier loads left behind: their order is drawn by lot in
+each fork, and is the same for both arms. “Traces lost” were not whole in the store after the drain.
 
-Saturation: The offered rate is doubled until traces are lost, calls cannot keep up, or the time is over; then calls
-come
-back to back. Each rate is held for some seconds, then everything is drained and counted; every fork runs the
-rates of the first. “Offered /s” is what was asked for, “Achieved /s” and “Untraced /s” what the two
-arms made of it, “Lost” the share of the traces that were not whole in the store. Loss begins between the
-highest rate without loss and the lowest with loss: a bracket, and no confidence interval. A queue hides a rate that the
-store cannot take until it is full, so a rate without loss is one that lost none within that time.
+Saturation: The offered rate is doubled to a step beyond the first loss, or until calls cannot keep up or the time is
+over; then calls come back to back. Each rate is held for some seconds, then everything is drained and counted; every
+fork runs the rates of the first. “Offered /s” is what was asked for, “Achieved /s” and “Untraced /s” what the two
+arms made of it, “Lost” the share of the traces that were not whole in the store: the
+mean over forks, and the least and the greatest of them. Loss begins between the highest rate up to which no fork
+lost a trace and the rate at which every fork had lost some: a bracket, and no confidence interval. A queue hides a
+rate that the store cannot take until it is full, so a rate without loss is one that lost none within that time.
 """

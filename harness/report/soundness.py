@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
 NOT_CHECKED = "not checked"
 
-_DRIFTED = {"baseline_p50_ms": "untraced p50", "added_p50_ms": "added p50"}
-
 
 class CostRow(NamedTuple):
     """One entry of a cell's ledger: the amount, what it is set against, and what it rests on.
@@ -25,7 +23,7 @@ class CostRow(NamedTuple):
         name: The estimate's name.
         words: What it is.
         added: The difference with its interval.
-        untraced: The same quantity of the untraced arm, with its interval.
+        untraced: The same quantity of the other arm, with its interval; that arm's level, where it is not untraced.
         ratio: Traced / untraced with its interval; it stands only beside ``untraced``.
         floor: The A/A noise floor of this quantity.
         forks: How many forks it rests on.
@@ -72,7 +70,7 @@ def cost_rows(cell: CellView) -> list[CostRow]:
             name=estimate.name,
             words=ESTIMATES.get(estimate.name, estimate.name),
             added=estimate_shown(estimate),
-            untraced=quantity(estimate.baseline, estimate.unit, estimate.baseline_low, estimate.baseline_high),
+            untraced=_untraced(cell, estimate),
             ratio=ratio_shown(estimate),
             floor=cell.floors[estimate.name],
             forks=estimate.forks,
@@ -80,6 +78,12 @@ def cost_rows(cell: CellView) -> list[CostRow]:
         )
         for estimate in ordered_estimates(cell.result.overhead)
     ]
+
+
+def _untraced(cell: CellView, estimate: Estimate) -> str:
+    text = quantity(estimate.baseline, estimate.unit, estimate.baseline_low, estimate.baseline_high)
+    against = cell.result.cell.against
+    return text if estimate.baseline is None or against == "untraced" else f"{text}, {against}"
 
 
 def ratio_shown(estimate: Estimate) -> str:
@@ -130,8 +134,9 @@ def doubts(cell: CellView) -> Iterator[str]:
     steady, machine = overhead.steady, overhead.disturbance
     if steady is not None and steady.steady is False:
         yield "not steady from its first calls to its last"
+    drifted = {"baseline_p50_ms": f"{cell.result.cell.against} p50", "added_p50_ms": "added p50"}
     for name in overhead.drift.seen if overhead.drift is not None else ():
-        yield f"{_DRIFTED.get(name, name)} drifted from fork to fork"
+        yield f"{drifted.get(name, name)} drifted from fork to fork"
     if machine is not None and machine.sentence in overhead.warnings:
         hangs = "may hang" if machine.without_verdict is None else "hangs"
         yield f"{hangs} on blocks in which others used the machine"

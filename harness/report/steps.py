@@ -14,7 +14,7 @@ MEANINGS = {
     "disabled": "installed, then tracing disabled",
     "sampled_out": "every trace sampled out",
     "dropped": "spans made and dropped",
-    "exported": "exported",
+    "exported": "spans handed to the exporter, which writes or sends them",
 }
 """A level to what is done there that is not done below."""
 
@@ -23,7 +23,9 @@ LEAD = (
     "are added, and the sum is held against cells that timed the whole. The CPU time is the application's: "
     "a server's or collector's own stands in the ledgers. There is no synchronous way into a collector: "
     "MLflow exports over OTLP in batches only. Spans go there as MLflow has them, and are translated to "
-    "OpenTelemetry's GenAI conventions only with tracing.export.otlp=true."
+    "OpenTelemetry's GenAI conventions only with tracing.export.otlp=true. Levels below exported have a SQLite store "
+    "wherever traces go later, so the step to a server or a collector puts that in SQLite's place: its memory, imports "
+    "and first calls would show savings that are none of tracing's, and are not given."
 )
 """What has to be said before any step."""
 
@@ -82,7 +84,8 @@ def way_of(one: StepSum) -> str:
     if one.into == "collector":
         return "into an OTLP collector, in batches"
     place = "an MLflow server over HTTP" if one.into == "server" else "SQLite"
-    return f"into {place}, {'in the background' if one.asynchronous else 'synchronously'}"
+    ways = {True: "in the background", False: "synchronously", None: "as MLflow has it"}
+    return f"into {place}, {ways[one.asynchronous]}"
 
 
 def _row(one: StepSum) -> StepRow:

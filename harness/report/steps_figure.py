@@ -7,32 +7,58 @@ from typing import TYPE_CHECKING
 import matplotlib as mpl
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from harness.report.figures import INK, LINE, MUTED, SERIES, SETTINGS, canvas, say, svg
+from harness.report.figures import INK, LABEL_PX, LINE, MUTED, SERIES, SETTINGS, canvas, say, svg
 from harness.report.format import MINUS, quantity
 from harness.report.steps import way_of
 
 if TYPE_CHECKING:
     from markupsafe import Markup
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
     from harness.report.steps import StepTable
     from harness.results import Estimate, StepSum
 
 _GROUP_PX = 66
+_LEGEND_PX = 24
+_APART = 5.0
+"""Bars that are so many times as long as others get a figure of their own."""
+
 _BAR = 0.24
 """Height of a bar, as a share of the room that one way out has."""
 
 
-def steps_figure(table: StepTable, name: str, width_px: int = 760) -> Markup | None:
+def by_scale(table: StepTable) -> list[StepTable]:
+    """The table in parts that one scale can show: ways that wait for the export apart where they dwarf the others."""
+    parts = [
+        [index for index, one in enumerate(table.sums) if (one.asynchronous is False) is waits]
+        for waits in (False, True)
+    ]
+    ends = [max((abs(end) for index in part for end in _bounds(table.sums[index])), default=0.0) for part in parts]
+    if min(ends) <= 0 or max(ends) < _APART * min(ends):
+        return [table]
+    return [
+        table._replace(
+            rows=tuple(table.rows[index] for index in part),
+            sums=tuple(table.sums[index] for index in part),
+            sentences=tuple(table.sentences[index] for index in part),
+        )
+        for part in parts
+    ]
+
+
+def steps_figure(table: StepTable, name: str, width_px: int = 760, *, legend: bool = False) -> Markup | None:
     """For each way out the steps stacked, with the interval of their sum, over the whole with its own.
 
-    Steps that came out below zero lie to the left of it. ``None`` if nothing was measured.
+    Steps that came out below zero lie to the left of it. ``legend`` names the steps in the figure itself, for
+    where no page does. ``None`` if nothing was measured.
     """
     drawn = [one for one in table.sums if _bounds(one)]
     if not drawn:
         return None
-    height = 34 + _GROUP_PX * len(drawn)
-    figure, axes = canvas(width_px, height, (10, 10, 34, 2))
+    room = _LEGEND_PX if legend else 0
+    height = 34 + _GROUP_PX * len(drawn) + room
+    figure, axes = canvas(width_px, height, (10, 10, 34, 2 + room))
     tips: dict[str, str] = {}
     with mpl.rc_context(SETTINGS):
         _scale(axes, [bound for one in drawn for bound in _bounds(one)], len(drawn))
@@ -43,7 +69,18 @@ def steps_figure(table: StepTable, name: str, width_px: int = 760) -> Markup | N
             say(figure, 10, top, way_of(one), color=INK)
             say(figure, width_px - 10, top, one.verdict, ha="right")
         say(figure, width_px - 10, 4, "ms a call", ha="right")
+        if legend:
+            _legend(figure, table.levels, height - 16)
         return svg(figure, name, f"{table.label}: {table.title}, step by step", " ".join(table.sentences), tips)
+
+
+def _legend(figure: Figure, levels: tuple[str, ...], y: float) -> None:
+    """The steps and the whole by name, each in its colour."""
+    x = 10.0
+    named = [(level, SERIES[index % len(SERIES)]) for index, level in enumerate(levels)]
+    for word, colour in [*named, ("end to end", MUTED)]:
+        say(figure, x, y, f"■ {word}", color=colour)
+        x += (len(word) + 4) * LABEL_PX * 0.6
 
 
 def _bounds(one: StepSum) -> list[float]:

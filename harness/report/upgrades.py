@@ -87,7 +87,7 @@ def upgrades(view: SweepView) -> tuple[UpgradeView, ...]:
     for pair in view.sweep.upgrades:
         before, after = by_id[pair.before], by_id[pair.after]
         changes = {change.quantity: _change(change) for change in pair.costs}
-        rows = tuple(
+        rows = _pace(before, after) + tuple(
             Row(column.title, before.shown[column.key], after.shown[column.key], changes.get(COMPARED[column.key]))
             for column in COLUMNS
             if column.key in COMPARED
@@ -95,6 +95,14 @@ def upgrades(view: SweepView) -> tuple[UpgradeView, ...]:
         versions, facts = _versions(before, after), _facts(before.result, after.result)
         found.append(UpgradeView(_title(before, after), before, after, versions, rows, facts))
     return tuple(found)
+
+
+def _pace(before: CellView, after: CellView) -> tuple[Row, ...]:
+    """From one call's start to the next, where it is not the same in both cells."""
+    old, new = before.result.cell.period_ms, after.result.cell.period_ms
+    if old is None or new is None or old == new:
+        return ()
+    return (Row("Pace of the timed calls", Shown(quantity(old, "ms")), Shown(quantity(new, "ms")), None),)
 
 
 def runtime_words(cell: CellView) -> str:
@@ -116,7 +124,8 @@ def how_judged(view: SweepView) -> str:
     return (
         f"{basis} A change is after minus before with the 95% interval of Welch's t over forks: worse or better where "
         f"it lies beyond the margin (Holm's correction at 5% for {count(comparisons, 'comparison')}), not worse where "
-        "the whole interval lies below it, else inconclusive."
+        "the whole interval lies below it, else inconclusive. It is inconclusive, too, where by the untraced arms the "
+        "machine or the SDK itself may have changed a cost by more than the margin, and for latencies at another pace."
     )
 
 

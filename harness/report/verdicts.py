@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from harness.report.format import count, listed, percent, quantity
-from harness.report.quantities import FLOOR, estimate_shown
+from harness.report.quantities import FLOOR, estimate_shown, judged_elsewhere
 from harness.report.settings import refused_differences
 from harness.report.soundness import doubts
 
@@ -37,6 +37,8 @@ def _recording(cell: CellView) -> str:
     completeness = cell.result.completeness
     if completeness is None:
         return "left no judged traces"
+    if judged_elsewhere(cell.result):
+        return f"sends its timed traces into a {cell.result.cell.into}, where completeness was not judged,"
     scores = []
     if completeness.recall is None:
         said = "has no recall"
@@ -148,23 +150,27 @@ def _overlap(one: Estimate, other: Estimate) -> bool:
 
 
 def _overview(cells: list[CellView]) -> list[str]:
-    """Many strategies in few sentences: the ranges, the most complete, the cheapest, the troubled."""
+    """Many strategies in few sentences: the ranges, the most complete, the cheapest, the troubled.
+
+    What a cell records is that of the person's store; one that sends timed traces elsewhere is not recommended for it.
+    """
     recalls = {
         cell.number: completeness.recall
         for cell in cells
-        if (completeness := cell.result.completeness) is not None and completeness.recall is not None
+        if (completeness := cell.result.completeness) is not None
+        and completeness.recall is not None
+        and not judged_elsewhere(cell.result)
     }
     costs = {cell.number: added for cell in cells if (added := _added(cell)) is not None}
-    ranges = [f"{len(recalls)} of {len(cells)} strategies have a recall"]
-    if recalls:
-        ranges[0] += f", from {percent(min(recalls.values()))} to {percent(max(recalls.values()))}"
+    recommended = {number: cost for number, cost in costs.items() if number in recalls}
+    ranges = [f"{len(recalls)} of {len(cells)} {_what(cells)} have a recall{_recalls(list(recalls.values()))}"]
     if costs:
         ranges.append(
             f"{len(costs)} have a judged cost, estimates {_range([one.value or 0.0 for one in costs.values()])} a call"
         )
     sentences = ["; ".join(ranges)]
     best: dict[int, list[_Best]] = {}
-    for one in (_most_complete(cells, recalls), _cheapest(cells, costs)):
+    for one in (_most_complete(cells, recalls), _cheapest(cells, recommended)):
         if one is not None:
             best.setdefault(one.cell.number, []).append(one)
     for told in best.values():
@@ -172,8 +178,27 @@ def _overview(cells: list[CellView]) -> list[str]:
         sentences.append("; ".join([f"{words}: {_clause(told[0].cell)}", *(one.beside for one in told if one.beside)]))
     troubled = [f"{cell.strategy} ({cell.troubles or cell.status})" for cell in cells if _is_troubled(cell)]
     sentences += [f"In trouble: {listed(troubled)}"] if troubled else []
+    away = [cell.strategy for cell in cells if judged_elsewhere(cell.result)]
+    sentences += (
+        [f"Not compared, because completeness was not judged where they send their timed traces: {listed(away)}"]
+        if away
+        else []
+    )
     inapplicable = [cell.strategy for cell in cells if cell.status == "not applicable"]
     return sentences + ([f"Not applicable: {listed(inapplicable)}"] if inapplicable else [])
+
+
+def _what(cells: list[CellView]) -> str:
+    """Strategies, or cells where one strategy has several."""
+    names = {(cell.result.cell.tracing, cell.result.cell.style) for cell in cells}
+    return "strategies" if len(names) == len(cells) else "cells"
+
+
+def _recalls(recalls: list[float]) -> str:
+    if not recalls:
+        return ""
+    low, high = percent(min(recalls)), percent(max(recalls))
+    return f", {'each ' if len(recalls) > 1 else ''}{low}" if low == high else f", from {low} to {high}"
 
 
 def _is_troubled(cell: CellView) -> bool:
@@ -226,8 +251,28 @@ def _groups(view: SweepView) -> list[tuple[str, str, list[CellView]]]:
 
 
 def verdicts(view: SweepView) -> list[VerdictSentence]:
-    """One sentence a provider and setting, in the order of the cells."""
-    return [_provider_sentence(provider, subject, cells) for provider, subject, cells in _groups(view)]
+    """One sentence a provider and setting, in the order of the cells; before them where a cost taken apart goes."""
+    apart: dict[str, list[str]] = {}
+    for step in view.sweep.steps:
+        if step.quantity == "p50_ms":
+            apart.setdefault(step.label, []).append(step.sentence.removeprefix(f"{step.label} "))
+    found = [
+        VerdictSentence(
+            label.split(" / ")[0], f"Where the cost of {label} goes", ". ".join(map(_capital, sentences)) + "."
+        )
+        for label, sentences in apart.items()
+    ]
+    for provider, subject, cells in _groups(view):
+        one = _provider_sentence(provider, subject, cells)
+        # What the floor is need be said but once.
+        if any(FLOOR in before.text for before in found):
+            one = one._replace(text=one.text.replace(f", {FLOOR}", ""))
+        found.append(one)
+    return found
+
+
+def _capital(sentence: str) -> str:
+    return sentence[:1].upper() + sentence[1:]
 
 
 def _paces(view: SweepView) -> Iterator[str]:

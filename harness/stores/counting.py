@@ -84,18 +84,24 @@ class _Stored(NamedTuple):
     status: str
 
 
-def count_traces(path: Path) -> TraceCount:
+def count_traces(path: Path, *, spans_alone: bool = False) -> TraceCount:
     """Count the traces in an arm's own SQLite store, once the arm has drained.
 
-    Where no trace at all has what ``start_trace`` writes, the strategy does not have MLflow write it (it sends
-    spans over OTLP, for instance): its traces need their root alone.
+    Args:
+        path: The store.
+        spans_alone: Whether the strategy says that it does not have MLflow write the trace itself (it sends spans
+            over OTLP, for instance), so that its traces need their root alone. What is in the store cannot tell: one
+            where every second write was lost looks the same.
     """
     found = _traces(path)
-    return TraceCount(len(found), len(_whole(found)))
+    return TraceCount(len(found), len(_whole(found, spans_alone=spans_alone)))
 
 
 def whole_calls(path: Path) -> frozenset[str]:
-    """The ids of the calls that have a whole trace, of those traces that were tied to their calls."""
+    """The ids of the calls that have a whole trace, of those traces that were tied to their calls.
+
+    What ties a trace to its call comes with the write of the trace itself, so spans alone make none.
+    """
     return frozenset(one.call_id for one in _whole(_traces(path)) if one.call_id is not None)
 
 
@@ -104,12 +110,11 @@ def _traces(path: Path) -> list[_Stored]:
         return [_Stored(*row) for row in store.execute(_TRACES, {"call_id": CALL_ID_METADATA})]
 
 
-def _whole(traces: Sequence[_Stored]) -> list[_Stored]:
-    need_info = any(one.has_info for one in traces)
+def _whole(traces: Sequence[_Stored], *, spans_alone: bool = False) -> list[_Stored]:
     return [
         one
         for one in traces
-        if one.status != "IN_PROGRESS" and (one.has_info or not need_info) and (one.has_ended_root or _is_kept(one))
+        if one.status != "IN_PROGRESS" and (one.has_info or spans_alone) and (one.has_ended_root or _is_kept(one))
     ]
 
 

@@ -41,6 +41,8 @@ class Strategy(Protocol):
       Without it ``complete`` and ``stream`` are used, and asynchronous operations are not applicable.
     - ``take_planted_ns()``: in a calibration, the delays that it added to each call since the last time.
     - ``planted_losses``: in a calibration, how many traces it kept from being stored whole, once it has drained.
+    - ``spans_alone``: ``True`` where it has spans sent without MLflow's own write of the trace, over OTLP for
+      instance: its stored traces need no more than their root.
     - ``streams_are_generators``: ``True`` where the application itself writes a generator around the SDK's
       stream; its type is then the application's choice, and no change by tracing.
 

@@ -139,9 +139,15 @@ def test_lost_traces_forbid_a_verdict_on_costs() -> None:
     lossy = (SPECS[0], SPECS[1], SPECS[2]._replace(lost=30))
     result = compared(made(), made(lossy))
     assert line_of(result, "added p50").verdict == "inconclusive"
-    assert "dropping traces makes tracing look cheap" in line_of(result, "CPU per call").sentence
+    back = compared(made(lossy), made())
+    for quantity in ("CPU per call", "stored bytes per trace"):
+        for found, which, shown in ((result, "B", "b"), (back, "A", "a")):
+            line = line_of(found, quantity)
+            assert line.verdict == "inconclusive"
+            assert f"in {which} 30 traces were lost, and dropping traces makes tracing look cheap" in line.sentence
+            assert getattr(line, shown) == "—"
     assert line_of(result, "traces lost while timed").verdict == "worse"
-    assert line_of(compared(made(lossy), made()), "traces lost while timed").verdict == "better"
+    assert line_of(back, "traces lost while timed").verdict == "better"
     none = line_of(compared(made(), made()), "traces lost while timed")
     assert (none.verdict, none.a) == ("same", "0 of 480")
     assert "could go unseen" in none.sentence
@@ -231,11 +237,14 @@ def test_p_of_no_equivalence_agrees_with_the_interval(margin: float) -> None:
         assert not isinstance(rise(old, new, 0.0, stopped_early=False), str)
 
 
-def with_untraced(sweep: SweepResult, p50_ms: float) -> SweepResult:
+def with_untraced(sweep: SweepResult, p50_ms: float, half_width_ms: float | None = None) -> SweepResult:
     """A sweep whose autolog cell's untraced arm takes so long."""
     cell = sweep.cells[AUTOLOG]
     assert cell.overhead is not None
-    p50 = cell.overhead.estimates["p50_ms"].model_copy(update={"baseline": p50_ms})
+    update: dict[str, float] = {"baseline": p50_ms}
+    if half_width_ms is not None:
+        update |= {"baseline_low": p50_ms - half_width_ms, "baseline_high": p50_ms + half_width_ms}
+    p50 = cell.overhead.estimates["p50_ms"].model_copy(update=update)
     overhead = cell.overhead.model_copy(update={"estimates": cell.overhead.estimates | {"p50_ms": p50}})
     return with_cell(sweep, cell.model_copy(update={"overhead": overhead}))
 
@@ -249,3 +258,23 @@ def test_what_a_slower_machine_explains_is_no_change(risen_ms: float, verdict: s
     assert (there.verdict, back.verdict) == (verdict, MIRRORED.get(verdict, verdict))
     assert "the machine itself is 33.3% slower: untraced, p50 is 1.50 ms in A and 2.00 ms in B" in there.sentence
     assert "which alone may make a difference of " in there.sentence
+
+
+def test_the_change_of_the_machine_is_told_with_its_interval() -> None:
+    """Where it may as well be none, no direction is told; and it is A and B of which it is told."""
+    a = with_untraced(with_forks(made(), "p50_ms", forks(4.0)), 1.5, 0.6)
+    b = with_untraced(with_forks(made(), "p50_ms", forks(4.9)), 2.0, 0.6)
+    line = line_of(compared(a, b), "added p50")
+    assert line.verdict == "inconclusive"
+    assert "the machine itself may have changed: untraced, p50 is 1.50 ms in A and 2.00 ms in B (95%" in line.sentence
+    known = line_of(compared(with_untraced(a, 1.5, 0.1), with_untraced(b, 2.0, 0.1)), "added p50")
+    assert "the machine itself is 33.3% slower: untraced, p50 is 1.50 ms in A and 2.00 ms in B (95%" in known.sentence
+
+
+def test_a_slower_way_to_the_endpoint_explains_no_cpu() -> None:
+    """Only the CPU of untraced calls tells of what tracing computes and stores."""
+    a = with_untraced(with_forks(made(), "cpu_ms_per_call", forks(22.0)), 1.5)
+    b = with_untraced(with_forks(made(), "cpu_ms_per_call", forks(25.0)), 2.0)
+    line = line_of(compared(a, b), "CPU per call")
+    assert line.verdict == "worse"
+    assert "the machine itself" not in line.sentence

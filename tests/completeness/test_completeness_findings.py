@@ -386,9 +386,20 @@ def _cell(records: CellRecords, provider: str, source: str) -> CellRecords:
     return records._replace(cell=records.cell.model_copy(update={"provider": provider, "strategy_source": source}))
 
 
-def _defect(scene: Scene, name: str, provider: str = "openai", source: str = "") -> DefectFinding | None:
+NEWER = "3.100.0"
+"""A version that no defect was seen in."""
+
+
+def _in_version(records: CellRecords, version: str) -> CellRecords:
+    return records._replace(cell=records.cell.model_copy(update={"versions": {"mlflow": version}}))
+
+
+def _defect(
+    scene: Scene, name: str, provider: str = "openai", source: str = "", version: str = NEWER
+) -> DefectFinding | None:
     flavor = {"openai": "openai", "mistralai": "mistral", "langchain": "langchain"}[provider]
-    result = judge_cell(_cell(scene.records(), provider, source or f"mlflow.{flavor}.autolog()"))
+    records = _in_version(_cell(scene.records(), provider, source or f"mlflow.{flavor}.autolog()"), version)
+    result = judge_cell(records)
     return next((one for one in result.defects if one.defect == name), None)
 
 
@@ -551,9 +562,22 @@ def test_losses_are_found(make_scene: MakeScene, row: Any, stored: int, complete
     loss = Loss(
         ending=row.ending, calls=100, expected_traces=100, stored_traces=stored, complete_traces=complete, exit_status=0
     )
-    result = judge_cell(make_scene().records()._replace(losses=(loss,)))
+    result = judge_cell(_in_version(make_scene().records()._replace(losses=(loss,)), NEWER))
     (found,) = [one for one in result.defects if one.defect == row.name]
     assert (found.status, found.calls, found.applicable) == (status, 100 - complete, 100)
+
+
+@pytest.mark.parametrize("version", ["3.10.1", "3.9", "3.17.2", ""])
+def test_a_version_that_is_no_newer_has_mended_nothing(make_scene: MakeScene, version: str) -> None:
+    """A defect that is not met in an older version, in the one it was seen in or in an unknown one is not found."""
+    scene = make_scene(conventions=("mlflow",), stream=True)
+    scene.call["outcome"] = "left"
+    one = _defect(scene, "openai_stream_left_untraced", version=version)
+    assert one is not None
+    assert (one.status, one.calls) == ("not found", 0)
+    loss = Loss(ending="SIGTERM", calls=9, expected_traces=9, stored_traces=9, complete_traces=9, exit_status=0)
+    result = judge_cell(_in_version(make_scene().records()._replace(losses=(loss,)), version))
+    assert [one.status for one in result.defects] == ["not found"]
 
 
 def test_a_generator_that_ends_its_span_itself_is_no_case(make_scene: MakeScene) -> None:

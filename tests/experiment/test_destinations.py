@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import sqlite3
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -22,7 +23,8 @@ from harness.worker import WorkerSetup
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
+
+    from harness.records import ArmRun
 
 IMAGE = bytes(range(256)) * 1000
 SHOWN: list[dict[str, Any]] = [
@@ -35,6 +37,7 @@ SAMPLES = (
 )
 AUTOLOG = "harness.tracing.autolog:Autolog"
 LOSING = "harness.calibration.losing:LosingTracing"
+SPANS_ALONE = f"{Path(__file__).with_name('spans_alone_strategy.py')}:SpansAlone"
 NONE = ArmPlan("harness.tracing.none:NoTracing", "", "", "untraced", "", {})
 CALLS = 4
 
@@ -119,26 +122,62 @@ def test_stored_bytes_are_the_growth_of_the_database_and_the_files_beside_it(
     assert sorted(shared.rglob("*")) == before
 
 
-@pytest.mark.parametrize(
-    ("into", "style"),
-    [("sqlite", "log_trace-1in3"), ("sqlite", "log_spans-1in3"), ("server", "log_trace-1in3")],
-)
-def test_a_timed_trace_that_lost_a_half_is_lost(
-    into: str, style: str, setup: WorkerSetup, migrated_store: Path, tmp_path: Path
-) -> None:
-    """Of two writes one was dropped: the row is there, and the trace does not count as stored."""
-    losing = ArmPlan(LOSING, style, "", "exported", into, {})
+def test_traces_that_went_astray_are_not_received(setup: WorkerSetup, migrated_store: Path, tmp_path: Path) -> None:
+    """What came to the store of an arm that should send all to its collector is begun and not whole, and is told."""
+    to = DESTINATIONS["collector"](tmp_path, migrated_store, ())
+    try:
+        to.wait_ready()
+        # Without the environment that names the collector MLflow writes where it is told to.
+        told = {"tracking_uri": to.tracking_uri, "experiment": TEMPLATE_EXPERIMENT}
+        with ArmProcess(setup.model_copy(update=told), tmp_path) as arm:
+            arm.wait_ready()
+            arm.ask("drain")
+            arm.finish()
+        assert to.count() == (1, 0)
+        assert to.astray() == 1
+    finally:
+        to.close()
+
+
+def timed(setup: WorkerSetup, strategy: ArmPlan, template: Path, folder: Path) -> dict[str, ArmRun]:
+    """One fork of two small blocks: 3 + 4 + 12 calls of each arm."""
     measure = MeasureConfig(forks=1, max_forks=1, blocks=2, calls_per_block=6, warmup_calls=4, period_ms=1.0)
-    plan = TimingPlan(setup, {"strategy": losing, "baseline": NONE}, measure, 3, migrated_store, tmp_path, ())
+    plan = TimingPlan(setup, {"strategy": strategy, "baseline": NONE}, measure, 3, template, folder, ())
     timing = TimingPass(plan, Silent())
     try:
         timing.run(lambda: True)
     finally:
         timing.close()
-    arms = {one.arm: one for one in timing.arms}
+    return {one.arm: one for one in timing.arms}
+
+
+@pytest.mark.parametrize(
+    ("into", "style"),
+    [
+        ("sqlite", "log_trace-1in3"),
+        ("sqlite", "log_spans-1in3"),
+        ("server", "log_trace-1in3"),
+        ("sqlite", "log_trace-1in1"),
+    ],
+)
+def test_a_timed_trace_that_lost_a_half_is_lost(
+    into: str, style: str, setup: WorkerSetup, migrated_store: Path, tmp_path: Path
+) -> None:
+    """Of two writes one was dropped, be it of every trace: the row is there, and it does not count as stored."""
+    arms = timed(setup, ArmPlan(LOSING, style, "", "exported", into, {}), migrated_store, tmp_path)
     planted = arms["strategy"].planted_losses
     assert planted
     assert arms["strategy"].expected_traces == 3 + 4 + 12
     assert arms["strategy"].stored_traces == arms["strategy"].expected_traces - planted
     assert (arms["baseline"].expected_traces, arms["baseline"].stored_traces) == (0, 0)
     assert arms["baseline"].planted_losses is None
+    assert arms["strategy"].astray_traces == 0
+
+
+def test_spans_alone_are_stored_traces_of_a_strategy_that_says_so(
+    setup: WorkerSetup, migrated_store: Path, tmp_path: Path
+) -> None:
+    """What is expected of a store is the strategy's to say, and not read off what came."""
+    arms = timed(setup, ArmPlan(SPANS_ALONE, "log_trace-1in1", "", "exported", "sqlite", {}), migrated_store, tmp_path)
+    assert arms["strategy"].planted_losses == 3 + 4 + 12
+    assert (arms["strategy"].expected_traces, arms["strategy"].stored_traces) == (19, 19)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from harness.errors import InputError
 from harness.gate import Margins, compare, read_document
 from tests.gate.conftest import AUTOLOG, Document, document
 
@@ -72,11 +73,27 @@ def test_a_load_that_its_store_could_not_drain_says_nothing_of_latency(find: Fin
     assert find(result, "CPU per call").outcome == "not worse"
 
 
-def test_a_machine_that_changed_makes_costs_inconclusive(find: Find) -> None:
-    """The group's own none tells."""
-    found = find(gate(suite(), suite(9.0, untraced_ms=2.4, seed=1)), "added p50")
-    assert found.outcome == "inconclusive"
+@pytest.mark.parametrize(("traced_ms", "outcome"), [(9.6, "inconclusive"), (24.0, "worse")])
+def test_a_rise_is_held_against_the_change_of_the_machine(traced_ms: float, outcome: str, find: Find) -> None:
+    """The group's own none tells: it is slower by three fifths, which accounts for as much and no more."""
+    found = find(gate(suite(), suite(traced_ms, untraced_ms=2.4, seed=1)), "added p50")
+    assert found.outcome == outcome, found.sentence
     assert "the machine itself is " in found.sentence
+
+
+def test_a_cost_without_a_value_is_refused() -> None:
+    """It has no mean; the place is named."""
+    damaged = suite(extra={"costs": {"cpu_ms_per_call": []}})
+    with pytest.raises(InputError, match=r"is damaged: costs\.cpu_ms_per_call: List should have at least 1 item"):
+        read_document("a", json.dumps(damaged))
+
+
+@pytest.mark.parametrize(("traced_ms", "outcome"), [(6.0, "inconclusive"), (30.0, "worse")])
+def test_a_rise_is_found_although_a_trace_was_lost(traced_ms: float, outcome: str, find: Find) -> None:
+    """As in sweeps."""
+    found = find(gate(suite(), suite(traced_ms, seed=1, extra={"traces_lost": 1})), "added p50")
+    assert found.outcome == outcome
+    assert ("dropping traces makes tracing look cheap" in found.sentence) == (outcome == "inconclusive")
 
 
 def test_losses_are_compared_fork_by_fork(find: Find) -> None:

@@ -55,14 +55,14 @@ def elsewhere(made: Document) -> Document:
 def hold(tmp_path: Path) -> Callable[..., Held]:
     """Runs ``.ci/hold`` on documents by folder."""
 
-    def run(*flags: str, accept: bool = False, **documents: Document) -> Held:
+    def run(*flags: str, accept: bool = False, harness: str = "", **documents: Document) -> Held:
         for folder, made in documents.items():
             (tmp_path / folder).mkdir(exist_ok=True)
             text = json.dumps(made | {"sweep_id": folder})
             (tmp_path / folder / "cells.json").write_text(text, encoding="utf-8")
         done = subprocess.run(
             [str(ROOT / ".ci" / "hold"), str(tmp_path), "cells.json", *flags],
-            env={**os.environ, "HARNESS": f"{sys.executable} -m harness", "ACCEPT": str(accept).lower()},
+            env={**os.environ, "HARNESS": harness or f"{sys.executable} -m harness", "ACCEPT": str(accept).lower()},
             capture_output=True,
             text=True,
             check=False,
@@ -108,11 +108,52 @@ def test_costs_of_another_class_of_machine_are_not_compared(hold: Callable[..., 
     assert hold(baseline=document(), current=elsewhere(blinder())).status == 1
 
 
+def of_other_prompts(made: Document) -> Document:
+    for cell in made["cells"]:
+        cell["prompt_set_digest"] = "9c" * 32
+    return made
+
+
+def test_what_must_not_be_compared_at_all_fails(hold: Callable[..., Held], tmp_path: Path) -> None:
+    """Other prompts forbid every comparison: the job is not green, and says so; both refusals are kept."""
+    held = hold(baseline=document(), current=of_other_prompts(blinder()))
+    assert (held.status, held.kept) == (2, "baseline"), held.told
+    assert "::warning::Nothing of cells.json was compared" in held.told
+    assert "Costs of cells.json were not compared" not in held.told
+    for name in ("cells.json.xml", "cells.json.completeness.xml"):
+        assert "must not be compared" in (tmp_path / name).read_text(encoding="utf-8")
+
+
+def test_both_gates_leave_their_findings(hold: Callable[..., Held], tmp_path: Path) -> None:
+    """The one of completeness does not write over the other's refusal."""
+    hold(baseline=document(), current=elsewhere(blinder()))
+    assert "must not be compared" in (tmp_path / "cells.json.xml").read_text(encoding="utf-8")
+    assert "recorded no more" in (tmp_path / "cells.json.completeness.xml").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("folder", ["baseline", "other"])
+@pytest.mark.parametrize("status", [1, 137])
+def test_a_check_that_went_wrong_is_no_missing_baseline(
+    status: int, folder: str, hold: Callable[..., Held], tmp_path: Path
+) -> None:
+    """Killed, say: nothing is known of the stored one, so it stays and this run does not take its place."""
+    harness = tmp_path / "harness"
+    harness.write_text(
+        f'#!/bin/sh\nfor one; do [ "$one" = --check ] && exit {status}; done\nexec {sys.executable} -m harness "$@"\n',
+        encoding="utf-8",
+    )
+    harness.chmod(0o755)
+    held = hold(harness=str(harness), current=blinder(), **{folder: document()})
+    assert (held.status, held.kept) == (status, "baseline" if folder == "baseline" else ""), held.told
+    assert f"could not be checked (status {status}), so nothing was compared" in held.report
+
+
 def test_the_first_run_of_a_class_is_its_baseline(hold: Callable[..., Held]) -> None:
     """If what its traces hold is no worse than elsewhere, and no cell of it failed."""
     held = hold(current=elsewhere(document()), other=document())
     assert (held.status, held.kept) == (0, "current"), held.told
     assert "no baseline to compare the costs of cells.json with" in held.report
+    assert "::warning::There was no baseline for cells.json on this class of machine, or it has expired" in held.told
 
 
 @pytest.mark.parametrize(("flags", "current", "status"), [(("failed",), document, 0), ((), blinder, 1)])

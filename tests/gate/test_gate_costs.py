@@ -52,17 +52,84 @@ def loaded(p50_ms: float, cpu_ms: float = 20.0, lost: int = 0, verdict: str | No
     return made
 
 
-@pytest.mark.parametrize(("untraced_ms", "changed"), [(2.1, "40% slower"), (0.9, "40% faster")])
-@pytest.mark.parametrize("named", ["p50_ms", "cpu_ms_per_call"])
-def test_a_machine_that_changed_makes_costs_inconclusive(
-    named: str, untraced_ms: float, changed: str, find: Find
+def on_machine(
+    untraced_ms: float, costs_ms: dict[str, float] | None = None, *, seed: int = 0, half_width_ms: float | None = 0.02
+) -> Document:
+    """A document whose untraced arms cost so much in p50 and in CPU, each with its interval; and the autolog cell."""
+    made = document()
+    for name, centre in (
+        {"p50_ms": 4.1, "cpu_ms_per_call": 22.0, "drain_ms_per_trace": 23.0} | (costs_ms or {})
+    ).items():
+        forks_of(made["cells"][AUTOLOG], name, centre, 0.01, seed)
+        estimate = made["cells"][AUTOLOG]["overhead"]["estimates"][name]
+        estimate["baseline"] = 0.0 if name.startswith("drain") else untraced_ms
+        if half_width_ms is not None:
+            estimate |= {"baseline_low": untraced_ms - half_width_ms, "baseline_high": untraced_ms + half_width_ms}
+    return made
+
+
+@pytest.mark.parametrize("half_width_ms", [0.02, None])
+@pytest.mark.parametrize("name", ["p50_ms", "cpu_ms_per_call", "drain_ms_per_trace"])
+def test_a_rise_that_a_slower_machine_may_account_for_is_inconclusive(
+    name: str, half_width_ms: float | None, find: Find
 ) -> None:
-    """Untraced arms differ by more than the margin allows for: nobody can say whose doing a rise is, or a calm."""
-    before, after = costing(named, 9.0), costing(named, 12.0, baseline=untraced_ms)
-    for quantity in ("added p50", "CPU per call", "added p95"):
-        found = find(gate(before, after), quantity)
-        assert found.outcome == "inconclusive"
-        assert f"the machine itself is {changed}: untraced, " in found.sentence
+    """Equal tracing costs a quarter more on a machine that is slower by a quarter."""
+    centre = {"p50_ms": 12.0, "cpu_ms_per_call": 22.0, "drain_ms_per_trace": 23.0}[name]
+    before = on_machine(2.0, {name: centre}, half_width_ms=half_width_ms)
+    after = on_machine(2.5, {name: 1.25 * centre}, half_width_ms=half_width_ms, seed=1)
+    quantity = {"p50_ms": "added p50", "cpu_ms_per_call": "CPU per call", "drain_ms_per_trace": "drain per trace"}[name]
+    found = find(gate(before, after), quantity)
+    assert found.outcome == "inconclusive", found.sentence
+    assert "the machine itself is 25% slower: untraced, " in found.sentence
+    assert ("95% interval of the change [" in found.sentence) == (half_width_ms is not None)
+    assert "which may account for it" in found.sentence
+
+
+@pytest.mark.parametrize("untraced_ms", [1.6, 2.0, 2.5])
+@pytest.mark.parametrize("times", [2.0, 100.0])
+def test_a_rise_that_no_machine_accounts_for_is_found(times: float, untraced_ms: float, find: Find) -> None:
+    """Twice the cost is not the doing of a machine that is a quarter slower, and of a faster one still less."""
+    before = on_machine(2.0)
+    after = on_machine(
+        untraced_ms,
+        {"p50_ms": times * 4.1, "cpu_ms_per_call": times * 22.0, "drain_ms_per_trace": times * 23.0},
+        seed=1,
+    )
+    result = gate(before, after)
+    for quantity in ("added p50", "CPU per call", "drain per trace"):
+        found = find(result, quantity)
+        assert found.outcome == "worse", found.sentence
+        assert ("which does not account for it" in found.sentence) == (untraced_ms != 2.0)
+
+
+def test_a_calm_on_a_faster_machine_is_inconclusive(find: Find) -> None:
+    """Equal tracing would have cost a fifth less there."""
+    found = find(gate(on_machine(2.0), on_machine(1.6, seed=1)), "CPU per call")
+    assert found.outcome == "inconclusive"
+    assert "the machine itself is 20% faster" in found.sentence
+    assert "which may hide a rise" in found.sentence
+
+
+def test_a_change_that_nobody_knows_well_accounts_for_more(find: Find) -> None:
+    """Untraced arms with a wide interval allow a faster and a slower machine; that is said, and no direction."""
+    before = on_machine(2.0, half_width_ms=0.4)
+    after = on_machine(2.1, {"cpu_ms_per_call": 26.5}, seed=1, half_width_ms=0.4)
+    found = find(gate(before, after), "CPU per call")
+    assert found.outcome == "inconclusive"
+    assert "the machine itself may have changed: untraced, CPU per call is 2.00 ms" in found.sentence
+    known = on_machine(2.1, {"cpu_ms_per_call": 26.5}, seed=1)
+    assert find(gate(on_machine(2.0), known), "CPU per call").outcome == "worse"
+
+
+def test_the_cpu_of_untraced_calls_alone_tells_of_cpu_and_drain(find: Find) -> None:
+    """A slower way to the endpoint does not excuse what tracing computes and stores."""
+    before, after = on_machine(2.0), on_machine(2.0, {"cpu_ms_per_call": 26.0, "drain_ms_per_trace": 27.0}, seed=1)
+    p50 = after["cells"][AUTOLOG]["overhead"]["estimates"]["p50_ms"]
+    p50 |= {"baseline": 3.0, "baseline_low": 2.9, "baseline_high": 3.1}
+    result = gate(before, after)
+    assert find(result, "CPU per call").outcome == "worse"
+    assert find(result, "drain per trace").outcome == "worse"
+    assert find(result, "added p50").outcome == "not worse"
 
 
 def test_a_machine_that_changed_a_little_is_no_obstacle(find: Find) -> None:
@@ -105,7 +172,7 @@ def test_loads_are_compared_by_themselves(find: Find) -> None:
 
 
 def test_traces_lost_under_a_load_are_compared(find: Find) -> None:
-    """And withhold its costs; a load that one run has not is told, a saturation goes on until traces are lost."""
+    """And withhold a calm in its costs; a load that one run lacks is told; a saturation is no comparison."""
     result = gate(loaded(5.0), loaded(5.0, lost=200))
     assert find(result, "traces lost under threads:8").outcome == "worse"
     assert find(result, "CPU per call under threads:8").outcome == "inconclusive"

@@ -97,16 +97,86 @@ def test_too_few_forks_are_inconclusive(find: Find) -> None:
     assert "3 forks support no interval" in found.sentence
 
 
-def test_a_latency_that_was_not_judged_is_not_compared(find: Find) -> None:
-    """Where traces were lost or the store was saturated, latency says nothing; its reason is passed on."""
-    after = with_forks("p50_ms", 1.0, 0.1)
-    overhead = after["cells"][AUTOLOG]["overhead"]
-    overhead |= {"verdict": "not judged", "sentence": "not judged: 3 of 480 traces were lost", "traces_lost": 3}
-    result = gate(document(), after)
-    found = find(result, "added p50")
+def not_judged(p50_ms: float, *clauses: str, lost: int = 0) -> Document:
+    made = with_forks("p50_ms", p50_ms, 0.1, seed=1)
+    sentence = f"not judged: {'; '.join(clauses)}"
+    made["cells"][AUTOLOG]["overhead"] |= {"verdict": "not judged", "sentence": sentence, "traces_lost": lost}
+    return made
+
+
+LOST = "3 of 480 traces were lost, and dropping traces makes tracing look cheap"
+SATURATED = "the load of 25.0 calls a second saturated the store"
+
+
+@pytest.mark.parametrize("p50_ms", [1.0, 4.0, 50.0])
+@pytest.mark.parametrize("lost", [0, 3])
+def test_a_latency_that_was_not_judged_is_not_compared(p50_ms: float, lost: int, find: Find) -> None:
+    """Where the store was saturated, latency says nothing, neither way; its reason is passed on."""
+    after = not_judged(p50_ms, *([LOST] if lost else []), SATURATED, lost=lost)
+    found = find(gate(with_forks("p50_ms", 4.0, 0.1), after), "added p50")
     assert found.outcome == "inconclusive"
-    assert "in the current run it is not judged: 3 of 480 traces were lost" in found.sentence
+    assert "in the current run it is not judged: " in found.sentence
+    assert SATURATED in found.sentence
+
+
+@pytest.mark.parametrize(("p50_ms", "outcome"), [(1.0, "inconclusive"), (4.0, "inconclusive"), (50.0, "worse")])
+def test_a_rise_is_found_although_the_current_run_lost_traces(p50_ms: float, outcome: str, find: Find) -> None:
+    """What was dropped makes tracing look cheap: a rise is all the surer, a fall and a calm say nothing."""
+    before, after = with_forks("p50_ms", 4.0, 0.1), not_judged(p50_ms, LOST, lost=3)
+    result = gate(before, after)
+    found = find(result, "added p50")
+    assert found.outcome == outcome, found.sentence
+    if outcome == "inconclusive":
+        assert "in the current run 3 traces were lost, and dropping traces makes tracing look cheap" in found.sentence
+    assert result.fails(strict=False) == (outcome == "worse")
     assert find(result, "traces lost while timed").outcome == "inconclusive"
+
+
+def test_nothing_is_said_where_the_baseline_lost_traces(find: Find) -> None:
+    """Its cost looks smaller than it was, so what seems a rise may be none."""
+    before, after = not_judged(4.0, LOST, lost=3), with_forks("p50_ms", 50.0, 0.1)
+    found = find(gate(before, after), "added p50")
+    assert found.outcome == "inconclusive"
+    assert "in the baseline 3 traces were lost" in found.sentence
+
+
+def failing(calls: int) -> Document:
+    """A document of which so many timed calls failed, of eight forks of 60 analysed calls in each arm."""
+    made = document()
+    overhead = made["cells"][AUTOLOG]["overhead"]
+    overhead |= {"failed_calls": calls, "calls_per_fork": 60 - calls // 16}
+    return made
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "outcome"), [(0, 160, "worse"), (160, 0, "better"), (0, 9, "inconclusive"), (4, 400, "worse")]
+)
+def test_timed_calls_that_fail_are_compared(before: int, after: int, outcome: str, find: Find) -> None:
+    """As a share of all timed calls: what fails costs little, and must not pass for that."""
+    found = find(gate(failing(before), failing(after)), "timed calls that failed")
+    assert found.outcome == outcome, found.sentence
+    assert f"timed calls that failed went from {before} of " in found.sentence
+
+
+def test_calls_that_never_fail_are_no_comparison() -> None:
+    """They would only make the correction stricter."""
+    assert not any("failed" in one.quantity for one in gate(failing(0), failing(0)).comparisons)
+
+
+@pytest.mark.parametrize(("after", "outcome"), [(0.0, "not worse"), (2.0, "inconclusive")])
+def test_a_cost_that_is_one_value_in_all_forks(after: float, outcome: str, find: Find) -> None:
+    """Nothing is drained where the export is synchronous: equal to the last bit is not worse, strictly, too."""
+    documents = [document(), document()]
+    for made, value in zip(documents, (0.0, after), strict=True):
+        estimate = made["cells"][AUTOLOG]["overhead"]["estimates"]["drain_ms_per_trace"]
+        estimate |= {"value": value, "per_fork": [value] * 8, "baseline": 0.0}
+    result = gate(documents[0], documents[1])
+    found = find(result, "drain per trace")
+    assert found.outcome == outcome, found.sentence
+    assert result.fails(strict=True) == (outcome == "inconclusive")
+    assert (
+        "in all forks of both runs" if outcome == "not worse" else "on both sides all forks gave one value"
+    ) in found.sentence
 
 
 def test_a_latency_that_neither_run_has_is_told(find: Find) -> None:

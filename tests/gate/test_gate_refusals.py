@@ -52,13 +52,24 @@ def test_what_must_not_be_compared_is_named_with_both_values(changes: dict[str, 
     "changes",
     [
         {"machine": machine(hostname="bench-2", kernel="Linux 6.2", python="3.11.10", memory_bytes=8_341_000_000)},
-        {"config": {"measure": {"forks": 16, "max_forks": 40, "margin_ms": 1.0, "drain_timeout_s": 9.0}}},
+        {"config": {"measure": {"period_ms": 40.0, "forks": 16, "max_forks": 40, "margin_ms": 1.0}}},
+        {"config": {"measure": {"period_ms": 40.0, "drain_timeout_s": 9.0, "budget_s": 1800.0}}},
         {"versions": {"mlflow": "4.0.0"}},
     ],
 )
 def test_what_says_nothing_of_the_measurement_is_no_obstacle(changes: dict[str, Any]) -> None:
-    """Another machine of the same class, more forks, other versions."""
+    """Another machine of the same class, more forks, more time for them, other versions."""
     assert gate(document(), document(records=everywhere(**changes))).refusals == ()
+
+
+def test_a_key_that_a_document_lacks_was_as_usual() -> None:
+    """An older run, which knew no such key, is not held against one that was measured otherwise."""
+    with_key = document(records=everywhere(config={"measure": {"period_ms": 40.0, "gc": "off"}}))
+    said = "measure.gc is on in the baseline and off in the current run"
+    assert said in gate(document(), with_key).summary()
+    assert "measure.gc is off in the baseline and on" in gate(with_key, document()).summary()
+    usual = document(records=everywhere(config={"measure": {"period_ms": 40.0, "gc": "on"}}))
+    assert gate(document(), usual).refusals == ()
 
 
 def test_another_machine_does_not_matter_to_completeness() -> None:
@@ -156,6 +167,41 @@ def test_a_document_that_is_none_is_refused(text: str, said: str) -> None:
     assert str(refused.value).startswith("x.json ")
     assert said in str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"traces_lost": 999}, "999 traces are lost of 480"),
+        ({"traces_lost": -5}, "traces_lost: Input should be greater than or equal to 0"),
+        ({"expected_by_fork": [9, 9], "lost_by_fork": [1]}, "expected_by_fork has 2 forks and lost_by_fork 1"),
+        ({"expected_by_fork": [9, 9], "lost_by_fork": [0, 10]}, "10 traces are lost of 9"),
+        ({"failed_calls": -1}, "failed_calls: Input should be"),
+    ],
+)
+def test_counts_that_cannot_be_are_refused(change: dict[str, Any], said: str) -> None:
+    """In one sentence, and not as an error of the arithmetic that comes later."""
+    damaged = document()
+    damaged["cells"][AUTOLOG]["overhead"] |= change
+    with pytest.raises(InputError) as refused:
+        read_document("x.json", json.dumps(damaged))
+    assert str(refused.value).startswith(f"x.json is damaged: cells.{AUTOLOG}.overhead")
+    assert said in str(refused.value)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf"), 1e308])
+def test_costs_that_nobody_measured_are_refused(value: float) -> None:
+    """One such fork would make the whole cost inconclusive, or break the arithmetic."""
+    damaged = document()
+    damaged["cells"][AUTOLOG]["overhead"]["estimates"]["p50_ms"]["per_fork"][0] = value
+    with pytest.raises(InputError, match=r"overhead\.estimates\.p50_ms\.per_fork\.0: Input should be"):
+        read_document("x.json", json.dumps(damaged))
+
+
+def test_a_document_of_a_hundred_thousand_brackets_is_refused() -> None:
+    """Not as a traceback, whose status would read as "worse"."""
+    with pytest.raises(InputError, match="is nested too deeply to be read"):
+        read_document("x.json", "[" * 100_000)
 
 
 def test_a_letter_that_nobody_knows_is_refused() -> None:

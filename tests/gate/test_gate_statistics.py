@@ -10,7 +10,8 @@ from scipy import stats
 
 from harness.gate.costs import CostPair
 from harness.gate.family import judge
-from harness.gate.runs import Samples
+from harness.gate.machines import machine_changes
+from harness.gate.runs import Base, Samples
 from harness.gate.shares import fisher_p, share_difference
 from harness.overhead.contrasts import ALPHA, Difference, contrast, holm
 
@@ -63,7 +64,37 @@ def test_groups_that_were_stopped_early_are_held_to_more() -> None:
 
 def test_equal_values_have_no_interval() -> None:
     """No spread is no certainty."""
-    assert "same value" in str(contrast([(1.0, [1.0] * 4), (-1.0, [2.0] * 4)], stopped_early=False))
+    assert "on both sides all forks gave one value" in str(
+        contrast([(1.0, [1.0] * 4), (-1.0, [2.0] * 4)], stopped_early=False)
+    )
+
+
+@pytest.mark.parametrize(("factor", "outcome"), [(1.4, "worse"), (1.0, "better")])
+def test_a_machine_that_changed_is_no_finding(factor: float, outcome: str) -> None:
+    """Equal tracing on a slower machine: at most 5% are findings, at both ends of what the machine may account for.
+
+    Untraced arms are as noisy as what is added, and are taken off in the same forks.
+    """
+    dice = random.Random(19)
+    cells, alarms = 400, 0
+
+    def run(speed: float, added: float) -> dict[str, Samples]:
+        untraced = [speed * dice.gauss(3, 0.15) for _ in range(6)]
+        cost = [added + speed * dice.gauss(3, 0.15) - one for one in untraced]
+        base = Base(stats.tmean(untraced), stats.sem(untraced) ** 2, 5)
+        return {"p50_ms": Samples(per_fork=tuple(cost), base=base)}
+
+    for _ in range(cells):
+        before, after = run(1.0, 6.0), run(1.4, 6.0 * factor)
+        (change,) = machine_changes(before, after, "the machine itself")
+        one = change.scaled(before["p50_ms"], after["p50_ms"], stopped_early=False)
+        raw = contrast([(1.0, after["p50_ms"].per_fork), (-1.0, before["p50_ms"].per_fork)], stopped_early=False)
+        assert isinstance(one, Difference)
+        assert isinstance(raw, Difference)
+        right, wrong = (one, raw) if outcome == "worse" else (raw, one)
+        alarms += right.p_beyond(0.0) <= ALPHA
+        assert (wrong.value > 0) == (outcome == "worse")
+    assert stats.binomtest(alarms, cells).proportion_ci(0.99).low <= 0.05
 
 
 def test_holm_steps_down() -> None:

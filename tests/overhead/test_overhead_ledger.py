@@ -303,3 +303,51 @@ def test_without_chunks_the_ledger_has_no_line_for_them(make_records: MakeRecord
     plain = make_records(streamed, blocks=4)
     for records in (plain, with_chunks(plain, chunks=1)):
         assert set(analyse(records, MeasureConfig()).estimates) == NAMES
+
+
+@pytest.mark.parametrize(("step_ns", "has_interval"), [(10 * MS, False), (1, True)])
+def test_ticks_of_a_clock_are_no_spread(make_records: MakeRecords, step_ns: int, has_interval: bool) -> None:
+    """Forks whose CPU readings differ by one tick of their clock differ by nothing that was measured."""
+    ticks = (1, 1, 0, 1)
+
+    def beside(fork: int, arm: Arm) -> dict[str, int]:
+        spent = {"destination_cpu_ns": ticks[fork] * 10 * MS, "destination_cpu_step_ns": step_ns}
+        return spent if arm == "strategy" else {}
+
+    found = analyse(make_records(steady, arm_run=beside), MeasureConfig()).estimates["destination_cpu_ms_per_call"]
+    assert found.value == pytest.approx(30 / 4 / 24)
+    assert (found.low is not None) == has_interval
+    if not has_interval:
+        assert "gave the same difference, as far as the clock can tell" in str(found.reason)
+
+
+@pytest.mark.parametrize(("apart_ms", "has_interval"), [(3.9, False), (4.1, True)])
+def test_a_drain_is_known_to_a_tick_of_the_kernel(
+    make_records: MakeRecords,
+    apart_ms: float,
+    has_interval: bool,
+) -> None:
+    """When a file was written is known to 4 ms; drains of a burst that differ by less are alike."""
+    records = make_records(
+        steady, arm_run=lambda f, a: {"warmup_drain_ns": int((50 + apart_ms * (f % 2)) * MS * (a == "strategy"))}
+    )
+    found = analyse(records, MeasureConfig()).estimates["drain_ms_per_trace"]
+    assert found.value == pytest.approx((50 + apart_ms / 2) / 5)
+    assert (found.low is not None) == has_interval
+
+
+def test_a_drain_is_not_shared_out_where_calls_are_sampled(make_records: MakeRecords) -> None:
+    """Of ten calls one leaves a trace, so a call's share is not a trace's; the load is still held against calls."""
+
+    def few(_fork: int, arm: Arm) -> dict[str, int]:
+        return {"expected_traces": 3, "stored_traces": 3} if arm == "strategy" else {}
+
+    records = make_records(steady, arm_run=few, period_ns=21 * MS)
+    records = records._replace(cell=records.cell.model_copy(update={"expected_share": 0.1}))
+    result = analyse(records, MeasureConfig())
+    drain = result.estimates["drain_ms_per_trace"]
+    assert drain.value is None
+    assert "chance decides which calls leave a trace" in str(drain.reason)
+    assert result.drain_rate_per_s is None
+    assert "saturated the store, which drains the traces of 50.0 calls a second" in result.sentence
+    assert result.estimates["stored_bytes_per_trace"].value == pytest.approx(29 * 8192 / 3)

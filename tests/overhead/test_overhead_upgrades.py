@@ -9,7 +9,8 @@ import pytest
 from scipy import stats
 
 from harness.config import measure_of
-from harness.overhead import analyse, upgrades
+from harness.gate import costs, machines
+from harness.overhead import analyse, conditions, upgrades
 from harness.overhead.contrasts import contrast
 from harness.results import CellResult, CostChange, Upgrade
 
@@ -87,6 +88,36 @@ def test_verdicts_are_against_the_margin(
     ]
     found = added(upgrades(cells))
     assert (found.verdict, found.margin) == (verdict, 0.5)
+
+
+def test_another_machine_says_nothing_of_an_upgrade(cell: Callable[..., CellResult]) -> None:
+    """Where the untraced arms differ enough to explain the margin, the change is inconclusive, and says why."""
+    config = {"measure": {"margin_ms": 0.5, "margin_relative": 0.0}}
+    old, new = cell("a", 6.0, chance=1, runtime=OLD, config=config), cell("b", 4.0, chance=2, config=config)
+    assert added(upgrades([old, new])).verdict == "better"
+    assert new.overhead is not None
+    faster = new.overhead.estimates["p50_ms"].model_copy(update={"baseline": 1.6})
+    overhead = new.overhead.model_copy(update={"estimates": new.overhead.estimates | {"p50_ms": faster}})
+    found = added(upgrades([old, new.model_copy(update={"overhead": overhead})]))
+    assert (found.verdict, found.value) == ("inconclusive", None)
+    assert found.reason == "the machine is 20.0% faster: untraced, p50 is 2 ms before and 1.6 ms after"
+
+
+@pytest.mark.parametrize(("period_ms", "verdict"), [(64.0, "better"), (80.0, "inconclusive")])
+def test_another_pace_says_nothing_of_latency(cell: Callable[..., CellResult], period_ms: float, verdict: str) -> None:
+    """Latencies are compared at paces that differ by a tenth at most; CPU time is compared at any."""
+    cells = [cell("a", 6.0, runtime=OLD, period_ms=60.0), cell("b", 4.0, chance=2, period_ms=period_ms)]
+    found = upgrades(cells)
+    assert added(found).verdict == verdict
+    if verdict == "inconclusive":
+        assert added(found).reason == "calls began every 60 ms before and every 80 ms after"
+    cpu = next(one for one in found[0].costs if one.quantity == "cpu_ms_per_call")
+    assert "calls began" not in (cpu.reason or "")
+
+
+def test_the_gate_and_upgrades_have_the_same_limits() -> None:
+    """What is another pace, and what machines are compared by, is one thing wherever it is asked."""
+    assert (conditions.SAME_PACE, conditions.OF_MACHINE) == (costs.SAME_PACE, machines._WORDS)
 
 
 def test_all_comparisons_of_the_sweep_are_corrected_together(cell: Callable[..., CellResult]) -> None:

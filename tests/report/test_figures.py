@@ -7,10 +7,14 @@ import matplotlib as mpl
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.report.figures import ECDF_POINTS, cost_against_completeness, distributions, thin
+from harness.report import html_report, markdown_report
+from harness.report.cost_figure import cost_against_completeness
+from harness.report.figures import ECDF_POINTS, distributions, thin
 from harness.report.findings import findings
 from harness.report.matrix import matrix
+from harness.report.shift_figure import shift_figures
 from harness.report.view import sweep_view
+from harness.results import Estimate, QuantileShift
 
 if TYPE_CHECKING:
     from harness.results import SweepResult
@@ -91,3 +95,47 @@ def test_findings_count_lost_traces_of_both_passes(sweep: SweepResult) -> None:
         (3, 40, "completeness pass"),
         (3, 480, "timing pass"),
     ]
+
+
+def with_shift(sweep: SweepResult, *, forks: int = 8) -> SweepResult:
+    """The sweep with a shift function in its third cell: slow calls pay more."""
+    shift = tuple(
+        QuantileShift(
+            percent=percent,
+            added=Estimate(
+                name=f"p{percent}_ms",
+                unit="ms",
+                value=3 + percent / 100,
+                low=2.8 + percent / 100 if forks >= 4 else None,
+                high=3.2 + percent / 100 if forks >= 4 else None,
+                forks=forks,
+                reason=None if forks >= 4 else "3 complete forks give no interval, at least 4 are needed",
+            ),
+        )
+        for percent in (10, 50, 90)
+    )
+    cell = sweep.cells[2]
+    assert cell.overhead is not None
+    changed = cell.model_copy(update={"overhead": cell.overhead.model_copy(update={"shift": shift})})
+    return sweep.model_copy(update={"cells": (*sweep.cells[:2], changed, *sweep.cells[3:])})
+
+
+def test_each_quantile_is_drawn_with_its_interval(sweep: SweepResult) -> None:
+    """Every point tells its value and bounds, in the figure, in Markdown and in the page."""
+    changed = with_shift(sweep)
+    drawn = shift_figures(sweep_view(changed).cells, "s")
+    assert list(drawn) == [3]
+    for text in ("p10: 3.10 ms [2.90, 3.30]", "p90: 3.90 ms [3.70, 4.10]"):
+        assert f"<title>{text}</title>" in drawn[3]
+    assert "| 3.10 ms [2.90, 3.30] | — | 3.50 ms [3.30, 3.70] | — | 3.90 ms [3.70, 4.10] | — | — |" in markdown_report(
+        changed
+    )
+    assert "Added latency at quantiles of openai / autolog" in html_report(changed)
+
+
+def test_without_intervals_no_shift_is_drawn(sweep: SweepResult) -> None:
+    """Under four forks the page says why there is none."""
+    changed = with_shift(sweep, forks=3)
+    assert shift_figures(sweep_view(changed).cells, "s") == {}
+    assert "What is added to fast and to slow calls" not in markdown_report(changed)
+    assert "No interval at any quantile: 3 complete forks give no interval" in html_report(changed)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from harness.report import html_report, verdict_sentences
+from harness.report import description, html_report, markdown_report, verdict_sentences
 from harness.report.view import sweep_view
 
 if TYPE_CHECKING:
@@ -192,7 +192,8 @@ def test_thirty_cells_stay_small(make_sweep: Callable[..., SweepResult]) -> None
         for copy in range(4)
         for result in nine
     )[:30]
-    assert len(html_report(make_sweep().model_copy(update={"cells": many})).encode()) < 5_000_000
+    stored = {"cells": many, "experiment_id": "7", "ui_address": "http://127.0.0.1:5000"}
+    assert len(html_report(make_sweep().model_copy(update=stored)).encode()) < 5_000_000
 
 
 def test_empty_sweep_has_a_report(make_sweep: Callable[..., SweepResult]) -> None:
@@ -240,3 +241,36 @@ def test_mended_defect_is_announced_as_such(scenario_sweep: SweepResult) -> None
     """Its heading begins with the word."""
     text = Page(html_report(scenario_sweep)).text
     assert "mended: The usage of embeddings is not lifted to the trace" in text
+
+
+def test_every_text_of_a_cell_is_escaped(make_sweep: Callable[..., SweepResult]) -> None:
+    """A script in a model's name, a version, an error or a strategy's source is text, in the page and in Markdown."""
+    script = "<script>alert(1)</script><img src=x onerror=alert(1)>"
+    changes: dict[str, object] = {
+        "style": script,
+        "endpoint": script,
+        "prompts": script,
+        "versions": {"openai": script},
+        "strategy_source": script,
+        "status": "failed",
+        "reason": script,
+    }
+    sweep = make_sweep(records={3: changes}, command=f"harness {script}")
+    page = Page(html_report(sweep))
+    assert {"script", "img"}.isdisjoint(tag for tag, _ in page.tags)
+    assert page.text.count("alert(1)") > 8
+    outside, inside = markdown_report(sweep).split("\n```\n", 1)
+    assert re.findall(r"(?<!\\)<(?:script|img)", outside) == []
+    assert inside.startswith(f"harness {script}")
+    assert re.findall(r"(?<!\\)<(?:script|img)", description(sweep)) == []
+
+
+def test_everything_that_scrolls_or_opens_is_reached_by_keyboard(scenario_sweep: SweepResult) -> None:
+    """Regions that scroll take the focus and have a name, and what opens is a button, a summary or a link."""
+    page = Page(html_report(scenario_sweep))
+    regions = [attrs for _, attrs in page.tags if "scroll" in (attrs.get("class") or "").split()]
+    assert regions
+    assert all(attrs.get("tabindex") == "0" and attrs.get("role") == "region" for attrs in regions)
+    assert all(attrs.get("aria-label") or attrs.get("aria-labelledby") for attrs in regions)
+    assert {tag for tag, attrs in page.tags if "popovertarget" in attrs} == {"button"}
+    assert not [attrs for _, attrs in page.tags if any(name.startswith("on") for name in attrs)]

@@ -277,6 +277,21 @@ def test_a_rate_that_few_forks_tried_shows_how_many(loaded: SweepResult) -> None
     assert (steps[0].held, steps[0].stored) == ("15.0 s", "40.0 [36.0, 44.0]")
 
 
+def test_lost_shares_stand_with_their_range_over_forks(loaded: SweepResult) -> None:
+    """Three forks that lost nothing and one that did have a range, and no interval that reaches below zero."""
+    cells = list(loaded.cells)
+    share = SATURATED.steps[1].lost_share.model_copy(update={"value": 0.0125, "per_fork": (0.0, 0.0, 0.0, 0.05)})
+    changed = SATURATED.steps[1].model_copy(update={"lost_share": share})
+    cells[1] = cells[1].model_copy(
+        update={"loads": (SATURATED.model_copy(update={"steps": (SATURATED.steps[0], changed)}),)}
+    )
+    sweep = loaded.model_copy(update={"cells": tuple(cells)})
+    assert [step.share for step in load_results(sweep_view(sweep)).saturation] == ["0%", "1.2% (0% to 5%)"]
+    for text in (html_report(sweep), markdown_report(sweep)):
+        assert "Lost (range over forks)" in text
+        assert "1.2% (0% to 5%)" in text
+
+
 def test_skipped_loads_stand_with_their_reason(make_sweep: Callable[..., SweepResult]) -> None:
     """Loads that were skipped for one reason are one entry."""
     skipped = tuple(SkippedLoad(load=load, reason="no answer of that size") for load in ("payload:1", "chunks:1"))

@@ -68,6 +68,19 @@ def upgraded(make_sweep: Callable[..., SweepResult]) -> SweepResult:
     return nine.model_copy(update={"cells": cells, "cells_expected": 2, "upgrades": cost_upgrades(cells)})
 
 
+def test_paces_that_differ_stand_side_by_side(upgraded: SweepResult) -> None:
+    """Cells of two runtimes are in no caution together, so the table has the pace where it is not the same."""
+    periods = (65.4, 60.0)
+    cells = tuple(
+        cell.model_copy(update={"cell": cell.cell.model_copy(update={"period_ms": period})})
+        for cell, period in zip(upgraded.cells, periods, strict=True)
+    )
+    assert "| Pace of the timed calls | 65.4 ms | 60.0 ms |  |" in markdown_report(
+        upgraded.model_copy(update={"cells": cells})
+    )
+    assert "Pace of the timed calls" not in markdown_report(upgraded)
+
+
 def test_a_change_of_cost_has_its_interval_and_verdict(upgraded: SweepResult) -> None:
     """What is above the margin is worse, what is known to be below it is not."""
     (one,) = upgrades(sweep_view(upgraded))

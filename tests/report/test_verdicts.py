@@ -97,6 +97,46 @@ def test_many_strategies_are_summed_up(make_sweep: Callable[..., SweepResult], m
     assert "Cheapest" not in sentence
 
 
+@pytest.mark.parametrize("into", ["collector", "server"])
+def test_another_destination_gets_no_recall_of_the_store(
+    make_sweep: Callable[..., SweepResult], many_specs: tuple[Any, ...], into: str
+) -> None:
+    """Completeness was judged in the store: a cell that times another destination is no best one, and says why."""
+    sweep = make_sweep(specs=many_specs)
+    number, cell = next((n, one) for n, one in enumerate(sweep.cells, start=1) if one.cell.tracing == "autolog")
+    away = cell.model_copy(update={"cell": cell.cell.model_copy(update={"into": into})})
+    changed = _with_cell(sweep, number, away)
+    (sentence,) = verdict_sentences(changed)
+    assert "5 of 6 " in sentence
+    assert "Most complete: autolog" not in sentence
+    assert (
+        f"Not compared, because completeness was not judged where they send their timed traces: autolog [into={into}]"
+        in sentence
+    )
+    view = sweep_view(changed)
+    shown = view.cells[number - 1].shown
+    for key in ("recall", "fidelity", "traces"):
+        assert shown[key].absent is (into == "collector")
+        assert f"not into the {into}" in (shown[key].reason or "")
+        assert into == "collector" or shown[key].text.endswith(" in your own store")
+    few = changed.model_copy(update={"cells": (away,), "cells_expected": 1})
+    (alone,) = verdict_sentences(few)
+    assert f"sends its timed traces into a {into}, where completeness was not judged" in alone
+    assert "records" not in alone
+
+
+def test_equal_recalls_are_no_range(make_sweep: Callable[..., SweepResult], many_specs: tuple[Any, ...]) -> None:
+    """Cells of one strategy are called cells, and what all have is told once."""
+    sweep = make_sweep(specs=many_specs)
+    autolog = next(one for one in sweep.cells if one.cell.tracing == "autolog")
+    cells = tuple(
+        autolog.model_copy(update={"cell": autolog.cell.model_copy(update={"cell_id": f"c{n}", "switches": f"x={n}"})})
+        for n in range(5)
+    )
+    sentence = verdict_sentences(sweep.model_copy(update={"cells": cells, "cells_expected": 5}))[0]
+    assert "5 of 5 cells have a recall, each 80.5%" in sentence
+
+
 def test_the_cheapest_is_the_one_that_no_other_interval_reaches(
     make_sweep: Callable[..., SweepResult], many_specs: tuple[Any, ...]
 ) -> None:
