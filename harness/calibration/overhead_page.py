@@ -92,6 +92,9 @@ _NOT_SHOWN = (
     "arm only, and nothing here says how well the interval holds then. Simulation says that it covers too seldom where "
     "one arm alone has a strongly skewed effect (`harness/overhead/intervals.py`).\n"
     "- The delay is the same in every call, and p50 alone is held against it: not p95, CPU, drain, bytes or loads.\n"
+    "- Calls start closer to each other here than in other cells, which pace them so that stores keep up. The loops of "
+    "which the harness's own share is the difference run back to back: what colder caches add to it between paced "
+    "calls is not in it.\n"
     "- One SDK, one prompt set and one machine."
 )
 

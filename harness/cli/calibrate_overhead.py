@@ -44,7 +44,8 @@ DEFAULTS: dict[str, Any] = {
     "planted": 30,
     "delays": "50,200,1000",
     "losses": len(LOSSES),
-    "share_forks": 32,
+    # 32 could not tell 15 us from 20.
+    "share_forks": 96,
     "forks": 4,
     "blocks": 6,
     "calls": 15,

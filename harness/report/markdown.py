@@ -77,6 +77,8 @@ def _verdict_lines(view: SweepView) -> list[str]:
     lines = []
     for verdict in verdicts(view):
         lines += [f"**{escape(verdict.subject)}**: {_escape_sentence(verdict.text)}", ""]
+        points = [f"- {_escape_sentence(point)}" for point in verdict.points]
+        lines += [*points, ""] if points else []
     lines += [f"> {_escape_sentence(caution)}" for caution in cautions(view)]
     return lines if not lines or not lines[-1] else [*lines, ""]
 

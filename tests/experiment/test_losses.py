@@ -161,6 +161,7 @@ def test_an_ending_that_the_check_refuses_does_not_count(plan: Callable[..., Los
     assert not children()
 
 
+@pytest.mark.calibration
 def test_an_orderly_end_loses_none(run: Run) -> None:
     """After a drain, a normal end, ``sys.exit``, an uncaught exception and in a forked child every trace is stored."""
     for loss in run("manual", "drain", "normal", "sys.exit", "exception", "fork").values():
@@ -227,6 +228,7 @@ def test_a_child_that_does_not_end_is_killed() -> None:
     assert _wait_for(pid, 30.0) == 7
 
 
+@pytest.mark.calibration
 def test_the_command_line_records_losses_beside_an_undisturbed_completeness(
     harness: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
 ) -> None:

@@ -391,6 +391,7 @@ def test_an_application_that_does_not_repeat_itself_is_not_blamed_on_tracing(tmp
     assert any("does not repeat itself" in note for note in result.notes)
 
 
+@pytest.mark.calibration
 def test_a_server_can_be_the_store(tmp_path: Path, migrated_store: Path) -> None:
     """Runs, traces and artifacts go to an MLflow server as they go to a file."""
     import shutil
@@ -579,6 +580,7 @@ def test_ctrl_c_keeps_what_was_measured(tmp_path: Path, temporary: Path) -> None
     assert "interrupted" in found.artifact(found.parent, "report.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.calibration
 def test_forks_are_added_until_the_budget_ends(tmp_path: Path) -> None:
     """A precision out of reach is paid for with forks up to ``max_forks``; the A/A cell gives the floor."""
     budget = ("measure.forks=4", "measure.max_forks=5", "measure.precision_ms=0.000001")
@@ -603,6 +605,7 @@ def test_forks_are_added_until_the_budget_ends(tmp_path: Path) -> None:
     assert "overhead.p95_ms" not in metrics
 
 
+@pytest.mark.calibration
 def test_a_cell_whose_calls_all_fail_is_a_failed_one(tmp_path: Path) -> None:
     """An endpoint that refuses every call fails the cell with the first error, and no timing is tried."""
     url = "endpoint.base_url=http://127.0.0.1:9/v1"

@@ -136,6 +136,7 @@ def test_a_package_is_installed_once_and_found_again(offline: Path) -> None:
     assert printed.stdout.strip() == "1.0"
 
 
+@pytest.mark.calibration
 def test_the_rest_has_the_harnesss_versions(offline: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of a package that requirements leave open, pip takes the version that the harness has, not the newest."""
     installed = offline.parent / "installed"
@@ -171,6 +172,7 @@ def test_a_conflict_names_who_wants_what(offline: Path) -> None:
         make_environment(recipe("highpackage==1.0", "lowpackage==1.0"), lambda _: None)
 
 
+@pytest.mark.calibration
 def test_a_broken_off_build_is_not_taken_for_whole(offline: Path, cache: Path) -> None:
     """An environment without its marker, as a killed build leaves it, is made anew."""
     wheel(offline, "smallpackage", "1.0")
@@ -295,6 +297,7 @@ def test_what_is_no_requirement_is_refused_at_once(tmp_path: Path, override: str
     assert ran.stderr.count("\n") == 1
 
 
+@pytest.mark.calibration
 def test_a_requirement_that_cannot_be_installed_ends_with_status_2(offline: Path, tmp_path: Path) -> None:
     """Before anything is measured or written, in one sentence after what was being done."""
     assert offline.is_dir()
