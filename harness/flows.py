@@ -9,6 +9,7 @@ import json
 import threading
 import time
 from contextvars import copy_context
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from harness.errors import ConfigError, NotApplicableError, WorkerError
@@ -20,7 +21,7 @@ from harness.scenarios import scenario_of
 from harness.tracing import traced
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from harness.prompts import Sample
     from harness.providers import Answer, Operation, Provider
@@ -36,12 +37,14 @@ class Parts(NamedTuple):
         provider: Pointed at the gateway.
         refused: Makes a provider that is pointed at a port on which connections are refused.
         base: The call id of the arm's first flow; repetition, sample and step are put in.
+        labels: Put on each trace beside the cell and the sample, for people to filter by.
     """
 
     strategy: Strategy
     provider: Provider
     refused: Callable[[], Provider]
     base: CallId
+    labels: Mapping[str, str] = MappingProxyType({})
 
 
 class Flows:
@@ -346,8 +349,8 @@ class _FlowRun:
         return call, known.request(asked_as(sample or self.sample, known))
 
     def _attributed(self, text: str) -> contextlib.AbstractContextManager[None]:
-        metadata = {CALL_ID_METADATA: text, "harness.cell": self._id.cell, "harness.sample": self.sample.id}
-        return self._parts.strategy.attribute(metadata)
+        own = {"harness.cell": self._id.cell, "harness.sample": self.sample.id, "harness.scenario": self._scenario.name}
+        return self._parts.strategy.attribute({CALL_ID_METADATA: text, **own, **self._parts.labels})
 
     def _begun(self, step: int | None) -> int:
         """The step of a call that begins: the next one, or one of its own that was reserved."""

@@ -672,13 +672,22 @@ class CellRecord(Record):
         return 1 - measuring_s / total_s if measuring_s > 0 else None
 
     @property
-    def label(self) -> str:
-        """The cell in the words that people use, for example ``openai / manual decorator/plain``."""
-        provider = self.provider if self.backend in ("", self.provider) else f"{self.provider} ({self.backend})"
+    def provider_label(self) -> str:
+        """The provider with its backend, for example ``langchain (openai)``."""
+        return self.provider if self.backend in ("", self.provider) else f"{self.provider} ({self.backend})"
+
+    @property
+    def strategy_label(self) -> str:
+        """The strategy with its style and what is turned, for example ``manual decorator/plain``."""
         turned = ", ".join(filter(None, (levels_label(self.level, self.against, self.into), self.switches)))
         switches = f" [{turned}]" if turned else ""
+        return f"{self.tracing}{' ' + self.style if self.style else ''}{switches}"
+
+    @property
+    def label(self) -> str:
+        """The cell in the words that people use, for example ``openai / manual decorator/plain``."""
         runtime = f" on {self.runtime}" if self.runtime else ""
-        return f"{provider} / {self.tracing}{' ' + self.style if self.style else ''}{switches}{runtime}"
+        return f"{self.provider_label} / {self.strategy_label}{runtime}"
 
 
 class CellRecords(NamedTuple):

@@ -56,7 +56,7 @@ from harness.stores.throwaway import TEMPLATE_EXPERIMENT, copy_template
 from harness.tracing import STRATEGIES, strategy_label
 from harness.tracing.levels import EXPORTED, UNTRACED, level_environment, traces_share
 from harness.tracing.switches import switch_environment, switches_label, without_switches
-from harness.tracking import CELL_TAG, KIND_TAG, SWEEP_TAG, Ending, Store
+from harness.tracking import CELL_TAG, KIND_TAG, PROVIDER_TAG, STRATEGY_TAG, SWEEP_TAG, Ending, Store
 from harness.urls import without_secrets
 from harness.worker import WORKER_NAME, WorkerSetup
 
@@ -351,7 +351,14 @@ class _Cell:
             tracking_uri=self.store.uri,
             experiment=self.store.experiment,
             samples=self.prompts.samples,
+            labels=self._trace_labels(),
         )
+
+    def _trace_labels(self) -> dict[str, str]:
+        """What people filter the traces of several cells by."""
+        cell = self._cell_record()
+        labels = {STRATEGY_TAG: cell.strategy_label, PROVIDER_TAG: cell.provider_label, SWEEP_TAG: cell.sweep_id}
+        return {key: value for key, value in labels.items() if value}
 
     def _timing_plan(self, setup: WorkerSetup, collector: Collector | None, folder: Path) -> TimingPlan:
         tracing = self.config.tracing

@@ -241,6 +241,21 @@ def test_traces_belong_to_the_cell_and_its_run(main_sweep: Sweep) -> None:
     assert {trace.info.trace_id for trace in linked} == {trace.trace_id for trace in records.traces}
 
 
+def test_traces_are_told_apart_by_tags(main_sweep: Sweep) -> None:
+    """People filter the trace table by cell, sample, strategy and sweep; a call's id is no tag."""
+    records = main_sweep.records(main_sweep.cells[1])
+    found = main_sweep.client.search_traces(
+        locations=[main_sweep.parent.info.experiment_id],
+        filter_string=f"tags.`harness.cell` = '{records.cell.cell_id}' AND tags.`harness.strategy` = 'autolog'",
+    )
+    assert {trace.info.tags["harness.sample"] for trace in found} == {sample.sample_id for sample in records.samples}
+    for trace in found:
+        assert trace.info.tags["harness.scenario"] in ("chat", "stream")
+        assert trace.info.tags["harness.provider"] == "openai"
+        assert trace.info.tags["harness.sweep_id"] == records.cell.sweep_id
+        assert "harness.call_id" not in trace.info.tags
+
+
 def test_outputs_are_evaluated_row_by_row(main_sweep: Sweep) -> None:
     """The evaluation table holds prompts, outputs and targets with a score each."""
     table = json.loads(main_sweep.artifact(main_sweep.cells[1], "eval_results_table.json").read_text(encoding="utf-8"))
