@@ -9,7 +9,7 @@ STORE ?= sqlite:///mlflow.db
 export MLFLOW_DISABLE_TELEMETRY := true
 export LANGSMITH_TRACING := false
 
-.PHONY: run test check ui bench reports levels upgrades standard loads calibrate calibrate-overhead noise calibration lock clean
+.PHONY: run test check ui bench reports levels upgrades standard loads streams calibrate calibrate-overhead noise calibration lock clean
 
 # The environment is made again when the lock changes; hashes are required for every package.
 $(STAMP): requirements.lock pyproject.toml
@@ -66,6 +66,12 @@ loads: $(STAMP)  ## run one strategy under every further load and publish it in 
 	$(BIN)/harness -m provider=openai tracing=none,autolog measure=loads store.experiment=published
 	$(BIN)/harness report latest store.experiment=published --output reports/loads
 	rm -f reports/loads/report.html reports/loads/cells.json
+
+streams: $(STAMP)  ## run streams alone, enough of them in each fork for p99, and publish them in reports/, 20 minutes, quiet
+	$(BIN)/harness -m provider=openai tracing=none,autolog prompts=stream measure=rigorous measure.forks=6 \
+		measure.max_forks=6 'measure.loads=[]' store.experiment=published
+	$(BIN)/harness report latest store.experiment=published --output reports/streams
+	rm -f reports/streams/report.html reports/streams/cells.json
 
 calibrate: $(STAMP)  ## plant defects in good traces and publish in reports/ which were found, some minutes
 	$(BIN)/harness calibrate completeness --output reports/calibration
