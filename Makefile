@@ -9,7 +9,7 @@ STORE ?= sqlite:///mlflow.db
 export MLFLOW_DISABLE_TELEMETRY := true
 export LANGSMITH_TRACING := false
 
-.PHONY: run test check ui bench reports levels upgrades standard loads streams calibrate calibrate-overhead noise calibration lock clean
+.PHONY: run test check ui bench benchmarks reports levels upgrades standard loads streams calibrate calibrate-overhead noise calibration lock clean
 
 # The environment is made again when the lock changes; hashes are required for every package.
 $(STAMP): requirements.lock pyproject.toml
@@ -39,6 +39,9 @@ bench: $(STAMP)  ## run the benchmarks, which takes some minutes, and store them
 	mkdir -p .benchmarks
 	$(BIN)/python -m pytest tests/benchmarks --benchmark-enable --benchmark-only --benchmark-group-by=group -q \
 		--benchmark-json=.benchmarks/bench.json
+
+benchmarks: bench  ## run the benchmarks and publish what they found in reports/
+	$(BIN)/python -m tests.benchmarks.page .benchmarks/bench.json reports/benchmarks.md
 
 reports: $(STAMP)  ## run the default sweep and publish its report in reports/
 	$(BIN)/harness -m provider=openai,mistralai,langchain tracing=none,manual,autolog store.experiment=published
