@@ -181,6 +181,7 @@ def test_the_report_says_where_the_cost_goes(all_levels: Sweep) -> None:
     assert [cell["against"] for cell in cells["cells"]][-1] == "untraced"
 
 
+@pytest.mark.calibration  # a server for each arm: more than a minute
 @pytest.mark.timeout(600)
 def test_traces_reach_a_server_of_the_arms_own(served: Sweep) -> None:
     """Every timed call's trace is in the server's store, the server's CPU is told apart, and the baseline drops its."""
@@ -196,6 +197,7 @@ def test_traces_reach_a_server_of_the_arms_own(served: Sweep) -> None:
     assert "overhead.destination_cpu_ms_per_call" in served.cells[0].data.metrics
 
 
+@pytest.mark.calibration  # a server for each arm: more than a minute
 @pytest.mark.timeout(600)
 def test_what_the_first_calls_take_is_recorded_apart(served: Sweep) -> None:
     """In both arms; MLflow imports and opens so much at its first call that no later one takes as long."""

@@ -529,12 +529,8 @@ def test_killing_the_parent_at_random_moments_leaves_nothing(tmp_path: Path, tem
             assert all(found.records(run).calls for run in ended)
 
 
-@pytest.mark.parametrize("moment", [pytest.param("completeness", marks=pytest.mark.calibration), "timing, fork 1"])
-def test_killing_the_parent_leaves_nothing(moment: str, tmp_path: Path, temporary: Path) -> None:
-    """Kill -9 in the second cell leaves no process and no folder; the first cell stays in the store."""
-    process = command_line(tmp_path, "-m", "tracing=none,autolog", "prompts=short", *TINY)
-    wait_for_line(process, "cell 2/2")
-    wait_for_line(process, moment)
+def kill(process: subprocess.Popen[str], temporary: Path) -> None:
+    """Kill the command line with -9; every process below it ends, and no folder is left."""
     below = descendants(process.pid)
     assert below
     process.kill()
@@ -545,6 +541,23 @@ def test_killing_the_parent_leaves_nothing(moment: str, tmp_path: Path, temporar
         time.sleep(0.05)
     assert not alive(below)
     assert not left_over(temporary)
+
+
+def test_killing_the_parent_leaves_nothing(tmp_path: Path, temporary: Path) -> None:
+    """Kill -9 while arms are timed leaves no process and no folder."""
+    process = command_line(tmp_path, "tracing=none", "prompts=short", *TINY)
+    wait_for_line(process, "timing, fork 1")
+    kill(process, temporary)
+
+
+@pytest.mark.calibration  # two sweeps: more than a minute
+@pytest.mark.parametrize("moment", ["completeness", "timing, fork 1"])
+def test_what_was_finished_when_the_parent_was_killed_stays(moment: str, tmp_path: Path, temporary: Path) -> None:
+    """Kill -9 in the second cell: the first one stays in the store, and the next command ends what is left open."""
+    process = command_line(tmp_path, "-m", "tracing=none,autolog", "prompts=short", *TINY)
+    wait_for_line(process, "cell 2/2")
+    wait_for_line(process, moment)
+    kill(process, temporary)
     found = read(tmp_path, subprocess.CompletedProcess([], 0, "", ""))
     assert found.cells[0].info.status == "FINISHED"
     assert found.records(found.cells[0]).calls
