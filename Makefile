@@ -9,7 +9,7 @@ STORE ?= sqlite:///mlflow.db
 export MLFLOW_DISABLE_TELEMETRY := true
 export LANGSMITH_TRACING := false
 
-.PHONY: run test check ui bench reports levels upgrades standard calibrate calibrate-overhead noise calibration browser lock clean
+.PHONY: run test check ui bench benchmarks reports levels upgrades standard loads streams calibrate calibrate-overhead noise calibration browser lock clean
 
 # The environment is made again when the lock changes; hashes are required for every package.
 $(STAMP): requirements.lock pyproject.toml
@@ -40,13 +40,17 @@ bench: $(STAMP)  ## run the benchmarks, which takes some minutes, and store them
 	$(BIN)/python -m pytest tests/benchmarks --benchmark-enable --benchmark-only --benchmark-group-by=group -q \
 		--benchmark-json=.benchmarks/bench.json
 
+benchmarks: bench  ## run the benchmarks and publish what they found in reports/
+	$(BIN)/python -m tests.benchmarks.page .benchmarks/bench.json reports/benchmarks.md
+
 reports: $(STAMP)  ## run the default sweep and publish its report in reports/
 	$(BIN)/harness -m provider=openai,mistralai,langchain tracing=none,manual,autolog store.experiment=published
 	$(BIN)/harness report latest store.experiment=published --output reports/default
 	rm -f reports/default/report.html reports/default/cells.json
 
-levels: $(STAMP)  ## take the cost of one strategy apart and publish it in reports/, a quarter of an hour
-	$(BIN)/harness levels provider=openai tracing=autolog store.experiment=published
+levels: $(STAMP)  ## take the cost of one strategy apart and publish it in reports/, three quarters of an hour, quiet
+	$(BIN)/harness levels provider=openai tracing=autolog measure.forks=12 measure.max_forks=12 measure.period_ms=100 \
+		store.experiment=published
 	$(BIN)/harness report latest store.experiment=published --output reports/levels
 	rm -f reports/levels/report.html reports/levels/cells.json
 
@@ -61,6 +65,17 @@ standard: $(STAMP)  ## run two cells until their intervals are as narrow as `sta
 	$(BIN)/harness report latest store.experiment=published --output reports/standard
 	rm -f reports/standard/report.html reports/standard/cells.json
 
+loads: $(STAMP)  ## run one strategy under every further load and publish it in reports/, quiet
+	$(BIN)/harness -m provider=openai tracing=none,autolog measure=loads store.experiment=published
+	$(BIN)/harness report latest store.experiment=published --output reports/loads
+	rm -f reports/loads/report.html reports/loads/cells.json
+
+streams: $(STAMP)  ## run streams alone, enough of them in each fork for p99, and publish them in reports/, 20 minutes, quiet
+	$(BIN)/harness -m provider=openai tracing=none,autolog prompts=stream measure=rigorous measure.forks=6 \
+		measure.max_forks=6 'measure.loads=[]' store.experiment=published
+	$(BIN)/harness report latest store.experiment=published --output reports/streams
+	rm -f reports/streams/report.html reports/streams/cells.json
+
 calibrate: $(STAMP)  ## plant defects in good traces and publish in reports/ which were found, some minutes
 	$(BIN)/harness calibrate completeness --output reports/calibration
 
@@ -70,7 +85,7 @@ calibrate-overhead: $(STAMP)  ## plant delays and losses and publish in reports/
 noise: $(STAMP)  ## find what lowers the noise between forks and publish it in reports/, an hour, quiet
 	$(BIN)/harness calibrate noise --output reports/noise
 
-calibration: $(STAMP)  ## the long self-proofs, about a quarter of an hour
+calibration: $(STAMP)  ## the long tests and self-proofs, about half an hour
 	$(BIN)/python -m pytest -m calibration -q
 
 # Playwright's own browsers are not used: its download is not asked for.

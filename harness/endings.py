@@ -18,7 +18,7 @@ from harness.processes import PARENT_VARIABLE, die_with_parent
 from harness.records import CALL_ID_METADATA
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from harness.prompts import Sample
     from harness.records import ProcessEnding
@@ -28,11 +28,11 @@ SYS_EXIT_STATUS = 3
 
 
 class Outcome(Protocol):
-    """What a call did."""
+    """What calls did."""
 
     @property
-    def error(self) -> Exception | None:
-        """The exception that the application got."""
+    def errors(self) -> Mapping[int, Exception]:
+        """The exceptions that the application got, by the call's place."""
 
 
 class Caller(Protocol):
@@ -88,7 +88,7 @@ def burst(caller: Caller, command: dict[str, Any]) -> dict[str, Any]:
         call_id = caller.call_id(repetition, sample)
         with caller.strategy.attribute({CALL_ID_METADATA: call_id}):
             outcome = caller.call(sample, request, call_id)
-        if outcome.error is None:
+        if not outcome.errors:
             answered.append(call_id)
     return {"made": calls, "answered": answered, "ns": time.perf_counter_ns() - begun_ns}
 

@@ -18,7 +18,7 @@ import sys
 import time
 import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
@@ -28,12 +28,11 @@ from harness.endings import Leaving, burst, end, fork
 from harness.errors import HarnessError, InputError, NotApplicableError
 from harness.flows import Flows, Parts
 from harness.machine import package_versions, peak_memory_bytes
-from harness.observing import type_name
 from harness.processes import allowed_cpus, die_with_parent
 from harness.prompts import Sample
-from harness.providers.callid import CALL_ID
 from harness.records import Arm, Block, Call, CallId, NotApplicable, Pass, Record
 from harness.targets import load_function, load_target
+from harness.timed import Asked, Timed
 from harness.tracing.levels import EXPORTED, apply_level
 from harness.tracing.prompt_flush import prompt_flush
 from harness.tracing.switches import apply_switches
@@ -101,17 +100,6 @@ class WorkerSetup(Record):
     labels: dict[str, str] = Field(default_factory=dict)
 
 
-class _Timed(NamedTuple):
-    """What one call did: clock readings, and its exception."""
-
-    start_ns: int
-    end_ns: int
-    first_chunk_ns: int | None
-    last_chunk_ns: int | None
-    chunks: int | None
-    error: Exception | None
-
-
 class Worker:
     """One arm: the application loop around one provider under one strategy."""
 
@@ -170,35 +158,16 @@ class Worker:
         """The id of a call under a further load, which is a pass of its own."""
         return str(CallId.parse(self.call_id(repetition, sample))._replace(phase="load"))
 
-    def call(self, sample: Sample, request: dict[str, Any], call_id: str) -> _Timed:
-        """Make one call as an application would, and read the clocks around it.
+    def call(self, sample: Sample, request: dict[str, Any], call_id: str) -> Timed:
+        """Make one call, and read the clocks around it."""
+        return self._timed([Asked(request, call_id, sample.stream)])
 
-        An exception of the SDK is a result; whatever is not an ``Exception`` ends the worker. What the SDK
-        gives is let go on return: keeping it would grow the heap that the collector walks.
-        """
-        token = CALL_ID.set(call_id)
-        first_chunk_ns: int | None = None
-        last_chunk_ns: int | None = None
-        chunk_count: int | None = None
-        error: Exception | None = None
-        start_ns = time.perf_counter_ns()
+    def _timed(self, calls: Sequence[Asked], period_ns: int = 0) -> Timed:
+        timed = Timed()
         try:
-            if sample.stream:
-                chunks = []
-                for chunk in self.stream(**request):
-                    last_chunk_ns = time.perf_counter_ns()
-                    if first_chunk_ns is None:
-                        first_chunk_ns = last_chunk_ns
-                    chunks.append(chunk)
-                chunk_count = len(chunks)
-            else:
-                value = self.complete(**request)  # noqa: F841  # let go after the clock was read
-        except Exception as caught:  # noqa: BLE001  # any exception of any SDK is the call's outcome
-            error = caught
-        end_ns = time.perf_counter_ns()
-        CALL_ID.reset(token)
-        self.calls_made += 1
-        return _Timed(start_ns, end_ns, first_chunk_ns, last_chunk_ns, chunk_count, error)
+            return timed.run(calls, self.complete, self.stream, period_ns)
+        finally:
+            self.calls_made += len(timed.start_ns)
 
     def completeness(self, skipped: Sequence[str]) -> Iterator[list[Call]]:
         """Run each sample's scenario once, each trace tied to its call; gives the calls of one sample at a time."""
@@ -228,7 +197,7 @@ class Worker:
             sample, request = self.requests[index % len(self.requests)]
             timed = self.call(sample, request, self.call_id(index, sample))
             if index == 0:
-                self.first["first_call_ns"] = timed.end_ns - timed.start_ns
+                (self.first["first_call_ns"],) = timed.latency_ns
                 self.first["first_call_cpu_ns"] = time.process_time_ns() - begun_cpu_ns
         self.flush()
         if self.first:
@@ -239,24 +208,14 @@ class Worker:
         """Run one block: ``order`` lists indexes of samples, ``period_ns`` is 0 for back to back."""
         kind = command["kind"]
         first_repetition: int = command["first_repetition"]
-        period_ns: int = command["period_ns"]
         cpu_before_ns = time.process_time_ns()
         if kind == "measured" and self.measured_from_cpu_ns is None:
             self.measured_from_cpu_ns = cpu_before_ns
-        order: list[int] = command["order"]
-        plan = [
-            (*self.requests[index], self.call_id(first_repetition + offset, self.requests[index][0]))
-            for offset, index in enumerate(order)
-        ]
-        results: list[_Timed] = []
-        due_ns = time.perf_counter_ns()
-        for sample, request, call_id in plan:
-            wait_ns = due_ns - time.perf_counter_ns()
-            if wait_ns > 0:
-                time.sleep(wait_ns / 1e9)
-            timed = self.call(sample, request, call_id)
-            results.append(timed)
-            due_ns = max(due_ns, timed.start_ns) + period_ns
+        calls = [(*self.requests[index], first_repetition + offset) for offset, index in enumerate(command["order"])]
+        timed = self._timed(
+            [Asked(request, self.call_id(repetition, sample), sample.stream) for sample, request, repetition in calls],
+            command["period_ns"],
+        )
         block = Block(
             fork=self.setup.fork,
             arm=self.setup.arm,
@@ -264,18 +223,14 @@ class Worker:
             block=command["block"],
             position=command["position"],
             first_repetition=first_repetition,
-            sample_ids=tuple(sample.id for sample, _, _ in plan),
-            start_ns=tuple(timed.start_ns for timed in results),
-            latency_ns=tuple(timed.end_ns - timed.start_ns for timed in results),
-            first_chunk_ns=tuple(
-                None if timed.first_chunk_ns is None else timed.first_chunk_ns - timed.start_ns for timed in results
-            ),
-            errors=tuple(
-                None if timed.error is None else f"{type_name(type(timed.error))}: {timed.error}" for timed in results
-            ),
+            sample_ids=tuple(sample.id for sample, _, _ in calls),
+            start_ns=tuple(timed.start_ns),
+            latency_ns=timed.latency_ns,
+            first_chunk_ns=timed.first_chunk_ns,
+            errors=timed.described_errors(),
             cpu_ns=time.process_time_ns() - cpu_before_ns,
             planted_ns=self._planted_ns(),
-            **_of_streams(results),
+            **timed.of_streams,
         )
         return {"block": block.model_dump()}
 
@@ -369,18 +324,6 @@ class Worker:
         if not times:
             return None
         return max(times) - time.time_ns() + time.perf_counter_ns()
-
-
-def _of_streams(results: Sequence[_Timed]) -> dict[str, tuple[int | None, ...]]:
-    """When each call's last chunk came, and how many there were; nothing where no call was a stream."""
-    if all(timed.last_chunk_ns is None for timed in results):
-        return {}
-    return {
-        "last_chunk_ns": tuple(
-            None if timed.last_chunk_ns is None else timed.last_chunk_ns - timed.start_ns for timed in results
-        ),
-        "chunks": tuple(timed.chunks for timed in results),
-    }
 
 
 def _send(out: TextIO, message: dict[str, Any]) -> None:

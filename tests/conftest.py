@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 os.environ.update(QUIET_ENVIRONMENT)
 
 
-LONGEST = ("test_known_defects", "test_sweep_end_to_end", "test_loads", "test_losses", "test_modes", "test_switches")
+LONGEST = (
+    *("test_known_defects", "test_sweep_end_to_end", "test_loads", "test_losses", "test_modes", "test_switches"),
+    "test_list_and_compare",
+)
 """Files that run for minutes. Begun last, they would leave all but one of several test processes idle at the end."""
 
 

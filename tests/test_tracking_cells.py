@@ -303,12 +303,13 @@ def test_what_was_not_compared_is_no_metric() -> None:
 
 
 def test_losses_are_metrics_by_ending() -> None:
-    """Each way in which a process was ended has its traces expected, stored and lost."""
-    loss = Loss(ending="os._exit", calls=10, expected_traces=10, stored_traces=4, complete_traces=4, exit_status=0)
+    """Each way in which a process was ended has its traces expected, stored, stored by half and lost."""
+    loss = Loss(ending="os._exit", calls=10, expected_traces=10, stored_traces=4, complete_traces=3, exit_status=0)
     metrics = cell_metrics(result_of(None, losses=(loss,)))
     assert metrics == {
         "losses.os._exit.expected": 10.0,
         "losses.os._exit.stored": 4.0,
+        "losses.os._exit.incomplete": 1.0,
         "losses.os._exit.lost": 6.0,
     }
 

@@ -1,8 +1,8 @@
 """The harness's own share of a call: the worker's loop against the loop that an application would write.
 
-Both loops run in one process, in blocks that take turns in random order. No SDK is patched, so nothing asks
-for two processes, and what differs between processes (memory layout, hash seed) then falls out of the
-difference. The fork is a fresh process, and the interval is over forks.
+Both loops run in one process with one client, in blocks that take turns in random order. No SDK is patched, so
+nothing asks for two processes, and what differs between processes and clients (memory layout, hash seed) then falls
+out of the difference. The fork is a fresh process, and the interval is over forks.
 """
 
 from __future__ import annotations

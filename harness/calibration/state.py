@@ -9,6 +9,7 @@ from collections import Counter
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
+from harness.calibration.code import measuring_code
 from harness.errors import InputError
 from harness.machine import package_versions
 from harness.records import read_cell, write_cell
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = 1
 TOOLS = ("pyperf", "pytest-benchmark")
 """What the same samples are shown to beside the harness; they need not be installed."""
+MEASURING_CODE = "measuring code"
+"""How a digest of the harness's own modules is called, see ``harness.calibration.code``."""
 _FILE = "state.json"
 _BEGUN = "begun.jsonl"
 _CHANGES = ("load_1min",)
@@ -29,9 +32,9 @@ _CHANGES = ("load_1min",)
 
 
 def conditions(machine: Machine, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """What must be the same for cells to belong together: versions, machine and settings, by dotted name."""
+    """What must be the same for cells to belong together: code, versions, machine and settings, by name."""
     described = machine.model_dump(mode="json")
-    found: dict[str, Any] = {"schema": SCHEMA_VERSION}
+    found: dict[str, Any] = {"schema": SCHEMA_VERSION, MEASURING_CODE: measuring_code()}
     found |= {f"version of {name}": value for name, value in {**package_versions(), **tool_versions()}.items()}
     found |= {f"machine's {name}": value for name, value in described.items() if name not in _CHANGES}
     found |= dict(settings)

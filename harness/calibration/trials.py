@@ -131,7 +131,19 @@ def scene_of(unit: Unit, span_id: str) -> Scene:
         last.received_unix_ns + last_byte_ns - last.received_ns, call.start_unix_ns + call.end_ns - call.start_ns
     )
     begin_unix_ns = ordered[0].received_unix_ns
-    return Scene(traces, traces[0], span, begin_unix_ns, end_unix_ns, STATED_TOLERANCE_NS, call.outcome != "left")
+    return Scene(
+        *(traces, traces[0], span, begin_unix_ns, end_unix_ns, STATED_TOLERANCE_NS),
+        stream_ns=_stream_ns(call, last),
+        is_whole=call.outcome != "left",
+    )
+
+
+def _stream_ns(call: Call, exchange: Exchange) -> int:
+    """How long a stream took from its first byte on the wire to its last piece's reaching the application."""
+    if not call.chunk_ns or exchange.first_byte_ns is None:
+        return 0
+    sent_unix_ns = exchange.received_unix_ns + exchange.first_byte_ns - exchange.received_ns
+    return call.start_unix_ns + call.chunk_ns[-1] - call.start_ns - sent_unix_ns
 
 
 def trials(records: CellRecords, seed: int, calls_per_plant: int, calls_per_rewrite: int) -> Iterator[Trial]:

@@ -33,7 +33,9 @@ examples
   harness endpoint=replay endpoint.path=recorded/records provider=openai tracing=autolog
 
 verbs
+  list             show the sweeps of the store, or the cells of one
   report SWEEP     make a sweep's report anew from its raw records
+  compare A B      say what changed between two sweeps or two cells, what did not, and what can't be said
   gate             compare a run with a stored one, and fail where something got worse
   levels           take a strategy's cost apart, from untraced to exported
   calibrate WHAT   prove the harness on what is known: completeness, overhead; or find what disturbs it: noise
@@ -157,6 +159,18 @@ def _levels(given: list[str]) -> int:
     return levels(given)
 
 
+def _list(given: list[str]) -> int:
+    from harness.cli.listing import main as list_sweeps  # noqa: PLC0415  # imports MLflow, which takes seconds
+
+    return list_sweeps(given)
+
+
+def _compare(given: list[str]) -> int:
+    from harness.cli.compare import main as compare  # noqa: PLC0415  # imports MLflow, which takes seconds
+
+    return compare(given)
+
+
 def _gate(given: list[str]) -> int:
     from harness.cli.gate import main as gate  # noqa: PLC0415  # imports what reports are made with
 
@@ -164,7 +178,9 @@ def _gate(given: list[str]) -> int:
 
 
 VERBS: dict[str, Callable[[list[str]], int]] = {
+    "list": _list,
     "report": _report,
+    "compare": _compare,
     "gate": _gate,
     "levels": _levels,
     "calibrate": _calibrate,

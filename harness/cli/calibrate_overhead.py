@@ -12,11 +12,12 @@ from rich.text import Text
 
 from harness import __version__
 from harness.calibration.bar import LEAST_AA, LEAST_OF_A_DELAY
+from harness.calibration.code import measuring_code
 from harness.calibration.overhead import DELAY, LOSING, Asked, missing, proof, run_missing
 from harness.calibration.overhead_figure import figure
 from harness.calibration.overhead_page import Made, console_table, markdown, opinions_table
 from harness.calibration.share import CALLS, PAIRS, missing_batches
-from harness.calibration.state import State, conditions, tool_versions
+from harness.calibration.state import MEASURING_CODE, State, conditions, tool_versions
 from harness.calibration.trial import LOSSES, Configs, Counts
 from harness.calibration.wording import machine_text, shown_path
 from harness.cli.compose import compose_cells
@@ -43,7 +44,8 @@ DEFAULTS: dict[str, Any] = {
     "planted": 30,
     "delays": "50,200,1000",
     "losses": len(LOSSES),
-    "share_forks": 32,
+    # 32 could not tell 15 us from 20.
+    "share_forks": 96,
     "forks": 4,
     "blocks": 6,
     "calls": 15,
@@ -207,7 +209,7 @@ def _made(arguments: argparse.Namespace, machine: Machine) -> Made:
             "first seed": arguments.seed,
         },
         versions={
-            "harness": __version__,
+            "harness": f"{__version__} ({MEASURING_CODE} {measuring_code()})",
             **{name: versions[name] for name in (*_SHOWN_VERSIONS, *tool_versions()) if name in versions},
         },
         machine=machine_text(machine),

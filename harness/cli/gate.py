@@ -11,6 +11,7 @@ from rich.text import Text
 
 from harness.cli.console import OUT
 from harness.cli.output import write_text
+from harness.cli.runs import run_of_file
 from harness.errors import EXIT_BAD_INPUT, EXIT_CELL_FAILED, EXIT_OK, InputError
 from harness.gate import Margins, Scope, compare, gate_markdown, junit_xml, read_document
 from harness.gate.keeping import baseline_name
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
     from harness.gate import GateResult, Outcome, Run
 
-CELLS_FILE = "cells.json"
 _STYLES: tuple[tuple[Outcome, str], ...] = (("worse", "red"), ("inconclusive", "yellow"), ("better", "green"))
 
 
@@ -141,22 +141,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _run(flag: str, name: str, overrides: Sequence[str]) -> Run:
     """A run by file, folder, or name in the store."""
-    path = Path(name)
-    try:
-        is_folder, is_file = path.is_dir(), path.is_file()
-        if is_folder:
-            path /= CELLS_FILE
-            is_file = path.is_file()
-        text = path.read_bytes() if is_file else None
-    except OSError as error:
-        raise InputError(f"{flag} {name!r} cannot be read: {error.strerror}") from error
-    if text is not None:
-        return read_document(str(path), text)
-    if is_folder:
-        raise InputError(f"{flag} {name!r} is a folder without {CELLS_FILE}; name a file in it")
-    if path.suffix or len(path.parts) > 1:
-        raise InputError(f"{flag} {name!r}: there is no such file or folder")
-    return _stored(name, overrides)
+    return run_of_file(flag, name) or _stored(name, overrides)
 
 
 def _stored(name: str, overrides: Sequence[str]) -> Run:

@@ -86,7 +86,7 @@ def _job(composed: DictConfig) -> None:
         # Remembered, not raised: Hydra would end the sweep and with it the other cells.
         _Shared.errors.append(error)
     except Exception as error:  # noqa: BLE001  # a store may fail in ways of its own
-        _Shared.errors.append(_store_failed(config.store.uri, error))
+        _Shared.errors.append(store_failed(config.store.uri, error))
 
 
 def run_sweep(cells: Sequence[HarnessConfig], overrides: Sequence[str], *, multirun: bool) -> int:
@@ -173,7 +173,7 @@ def _conclude(store: Store, run_id: str, *, interrupted: bool) -> int:
     except Exception as error:
         for lost in _Shared.errors:
             OUT.print(Text(f"not written: {lost}", style="red"), soft_wrap=True)
-        raise _store_failed(store.uri, error) from error
+        raise store_failed(store.uri, error) from error
     show_place(sweep, store, run_id)
     return status
 
@@ -194,16 +194,17 @@ def _told_as_ours(store: Store, run_id: str) -> Iterator[None]:
         ) from error
 
 
-def _store_failed(uri: str, error: Exception) -> StoreError:
+def store_failed(uri: str, error: Exception) -> StoreError:
+    """Whatever a store raised, in one sentence."""
     said = (str(error).splitlines() or [type(error).__name__])[0]
     return StoreError(without_secrets(f"the store {uri} failed: {said}"))
 
 
-def read_sweep(store: Store, run_id: str) -> SweepResult:
-    """A sweep's result, made anew from the raw records of its cells."""
+def read_sweep(store: Store, run_id: str, only: str | None = None) -> SweepResult:
+    """A sweep's result, made anew from the raw records of its cells, or of the one whose run is ``only``."""
     tags = store.client.get_run(run_id).data.tags
     cells = []
-    for cell_run in store.cell_runs(run_id):
+    for cell_run in store.cell_runs(run_id) if only is None else (only,):
         # A cell that was killed before it could write has a run without records: it left no result.
         with contextlib.suppress(StoreError):
             cells.append(analyse_cell(store.read_records(cell_run, timed_exchanges=False), cell_run))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from harness.gate.machines import machine_changes, touching
 from harness.gate.results import Comparison
-from harness.gate.runs import LATENCIES, Samples
+from harness.gate.runs import BASELINE_AND_CURRENT, LATENCIES, Samples
 from harness.overhead.contrasts import ALPHA, Difference, contrast
 from harness.overhead.intervals import MIN_FORKS, mean
 from harness.report.format import number
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from harness.gate.machines import Change
     from harness.gate.results import Margins, Outcome
-    from harness.gate.runs import GatedCell
+    from harness.gate.runs import GatedCell, Sides
 
 NAMES = {
     "p50_ms": "added p50",
@@ -139,27 +139,36 @@ class _Between(NamedTuple):
     Attributes:
         pace: Why latencies must not be compared, if the calls came at another pace.
         machine: What the untraced arms say.
+        sides: What sentences call the two runs.
     """
 
     stopped_early: bool
     pace: str | None
     machine: tuple[Change, ...]
+    sides: Sides
 
 
-def cost_pairs(before: GatedCell, after: GatedCell, margins: Margins) -> Iterator[CostPair]:
+def cost_pairs(
+    before: GatedCell,
+    after: GatedCell,
+    margins: Margins,
+    sides: Sides = BASELINE_AND_CURRENT,
+    *,
+    heeds_machine: bool = True,
+) -> Iterator[CostPair]:
     """Every cost that either run has a value of, and added latency in any case: what a gate is for is not passed over.
 
-    An A/A cell has none of its own.
+    An A/A cell has none of its own. With ``heeds_machine`` a cost is also held against what it was times the
+    change of the machine.
     """
     if before.is_baseline or after.is_baseline or not (before.costs or after.costs):
         return
-    # Tracing at a lower level is no measure of the machine.
-    untraced = before.key["against"] == UNTRACED
-    slower = _what_is_slower(before, after) if untraced else ""
+    slower = what_is_slower(before, after) if heeds_machine else ""
     between = _Between(
         before.stopped_early or after.stopped_early,
-        _other_pace(before, after),
-        machine_changes(before.costs, after.costs, slower),
+        _other_pace(before, after, sides),
+        machine_changes(before.costs, after.costs, slower, sides),
+        sides,
     )
     for name in NAMES:
         old, new = _of(before.costs, name), _of(after.costs, name)
@@ -169,7 +178,7 @@ def cost_pairs(before: GatedCell, after: GatedCell, margins: Margins) -> Iterato
     for load, under in before.loads.items():
         now = after.loads[load].costs if load in after.loads else {}
         # A load comes at its own pace, in a number of forks that is fixed beforehand.
-        own = _Between(False, None, machine_changes(under.costs, now, slower))
+        own = _Between(False, None, machine_changes(under.costs, now, slower, sides), sides)
         for name in _OF_LOADS:
             old, new = _of(under.costs, name), _of(now, name)
             if old.per_fork or new.per_fork or name == _ALWAYS:
@@ -181,22 +190,22 @@ def _of(costs: dict[str, Samples], name: str) -> Samples:
 
 
 def _pair(cell: str, name: str, old: Samples, new: Samples, margins: Margins, between: _Between) -> CostPair:  # noqa: PLR0913, PLR0917  # as many as a pair has
-    margin_ms = _margin_ms(old, margins)
+    margin = margin_ms(old, margins)
     reason = _withheld(name, old, new, between)
     if reason is not None:
-        return CostPair(cell, name, old, new, margin_ms, reason, None)
+        return CostPair(cell, name, old, new, margin, reason, None)
     groups = [(1.0, new.per_fork), (-1.0, old.per_fork)]
     groups += [(sign, one.untraced) for sign, one in ((-1.0, new), (1.0, old)) if one.untraced]
     found = contrast(groups, stopped_early=between.stopped_early)
     if isinstance(found, str):
-        return CostPair(cell, name, old, new, margin_ms, found, None, is_one_value=_is_one_value(old, new))
+        return CostPair(cell, name, old, new, margin, found, None, is_one_value=_is_one_value(old, new))
     scaled = []
     for change in touching(name, between.machine):
         allowed = change.scaled(old, new, stopped_early=between.stopped_early)
         if isinstance(allowed, Difference):
             scaled.append(Scaled(allowed, change.told))
-    p_value = _p_value((found, *(one.difference for one in scaled)), margin_ms)
-    return CostPair(cell, name, old, new, margin_ms, found, p_value, scaled=tuple(scaled))
+    p_value = _p_value((found, *(one.difference for one in scaled)), margin)
+    return CostPair(cell, name, old, new, margin, found, p_value, scaled=tuple(scaled))
 
 
 def _is_one_value(old: Samples, new: Samples) -> bool:
@@ -206,47 +215,49 @@ def _is_one_value(old: Samples, new: Samples) -> bool:
     return fewest >= MIN_FORKS and len(values) == 1 and len(untraced) <= 1 and bool(old.untraced) == bool(new.untraced)
 
 
-def _p_value(differences: Sequence[Difference], margin_ms: float) -> float:
+def _p_value(differences: Sequence[Difference], margin: float) -> float:
     """Of a difference to one side in all of them, whichever of them is the right one."""
     if len({one.value > 0 for one in differences}) > 1:
         return 1.0
-    return max(one.p_beyond(margin_ms) for one in differences)
+    return max(one.p_beyond(margin) for one in differences)
 
 
-def _margin_ms(old: Samples, margins: Margins) -> float:
+def margin_ms(old: Samples, margins: Margins) -> float:
+    """What a cost that was so may rise by."""
     return max(margins.absolute_ms, margins.relative * min(old.whole, RELATIVE_OF_ADDED * old.added))
 
 
 def _withheld(name: str, before: Samples, after: Samples, between: _Between) -> str | None:
     """Why nothing can be said of a cost, whatever its forks say."""
-    for which, samples in (("baseline", before), ("current run", after)):
+    for which, samples in ((between.sides.before, before), (between.sides.after, after)):
         if samples.reason is not None:
             judged = samples.reason.startswith("not judged")
-            return (
-                f"{'in the' if judged else 'the'} {which} {'it is' if judged else 'has none:'} {samples.reason}".rstrip(
-                    "."
-                )
-            )
+            return (f"in {which} it is" if judged else f"{which} has none:") + f" {samples.reason}".rstrip(".")
         if not samples.per_fork:
-            return f"the {which} has no value of it"
+            return f"{which} has no value of it"
     if before.looks_cheap is not None:
-        # Whatever looks like a rise may be what the baseline left out.
-        return f"in the baseline {before.looks_cheap}"
+        # Whatever looks like a rise may be what the earlier run left out.
+        return f"in {between.sides.before} {before.looks_cheap}"
     if between.pace is not None and name in LATENCIES:
         return between.pace
     return None
 
 
-def _other_pace(before: GatedCell, after: GatedCell) -> str | None:
+def _other_pace(before: GatedCell, after: GatedCell, sides: Sides) -> str | None:
     """Where the store drains slowly, calls are made to wait for it, and how long says something of latencies."""
     old, new = before.period_ms, after.period_ms
     if old is None or new is None or abs(new - old) <= SAME_PACE * min(old, new):
         return None
-    return f"calls began every {number(old)} ms in the baseline and every {number(new)} ms in the current run"
+    return f"calls began every {number(old)} ms in {sides.before} and every {number(new)} ms in {sides.after}"
 
 
-def _what_is_slower(before: GatedCell, after: GatedCell) -> str:
-    """Whose doing it may be that an untraced arm costs something else: other versions may be another SDK."""
+def what_is_slower(before: GatedCell, after: GatedCell) -> str:
+    """Whose doing it may be that an untraced arm costs something else: other versions may be another SDK.
+
+    Empty where the arm is not untraced: tracing at a lower level is no measure of the machine.
+    """
+    if before.key["against"] != UNTRACED:
+        return ""
     return "the machine itself" if before.versions == after.versions else "the machine or the SDK itself"
 
 

@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from harness.gate.runs import Completeness, Verdicts
 
 SCORE_NAMES = {"recall": "recall", "otel_recall": "otel recall", "fidelity": "fidelity"}
-_CONVENTION = {"recall": "mlflow", "otel_recall": "otel", "fidelity": "mlflow"}
+CONVENTION = {"recall": "mlflow", "otel_recall": "otel", "fidelity": "mlflow"}
 _FACTS_NAMED = 12
-_ABSENT = ""
+ABSENT = ""
 """The verdict on a fact that does not apply."""
-_NOT_RECORDED = ("wrong", "elsewhere", "missing")
+NOT_RECORDED = ("wrong", "elsewhere", "missing")
 _RIGHT = ("recorded", "elsewhere")
-_GRAVITY = ("wrong", "missing", "elsewhere", _ABSENT, "recorded")
+_GRAVITY = ("wrong", "missing", "elsewhere", ABSENT, "recorded")
 """From the gravest change of a recorded fact to none."""
 _ROUNDING = 1e-9
 
@@ -59,28 +59,28 @@ class _Changes:
             for flow in flows:
                 old = before[fact].by_flow.get(flow, ()) if fact in before else ()
                 new = after[fact].by_flow.get(flow, ()) if fact in after else ()
-                for was, now in _pairs(old, new):
+                for was, now in paired(old, new):
                     for tally in self._kinds(was, now):
                         tally.setdefault(fact, Counter())[now] += 1
 
     def _kinds(self, was: str, now: str) -> Iterator[Tally]:
-        if was == "recorded" and now in _NOT_RECORDED:
+        if was == "recorded" and now in NOT_RECORDED:
             yield self.recorded_no_more
-        if was == "recorded" and now == _ABSENT:
+        if was == "recorded" and now == ABSENT:
             yield self.gone
-        if was == _ABSENT and now in _NOT_RECORDED:
+        if was == ABSENT and now in NOT_RECORDED:
             yield self.came
-        if was in _NOT_RECORDED and now == "recorded":
+        if was in NOT_RECORDED and now == "recorded":
             yield self.found
         if was != "wrong" and now == "wrong":
             yield self.turned_wrong
         if was == "wrong" and now != "wrong":
             yield self.wrong_no_more
-        if was in _RIGHT and now in ("missing", _ABSENT):
+        if was in _RIGHT and now in ("missing", ABSENT):
             yield self.right_no_more
 
 
-def _pairs(before: Sequence[str], after: Sequence[str]) -> Iterator[tuple[str, str]]:
+def paired(before: Sequence[str], after: Sequence[str]) -> Iterator[tuple[str, str]]:
     """The verdicts on a flow's requests before and after.
 
     Request by request where there are as many; else nobody can say which is which, so equal verdicts
@@ -93,7 +93,7 @@ def _pairs(before: Sequence[str], after: Sequence[str]) -> Iterator[tuple[str, s
     old = sorted((Counter(before) - same).elements(), key=_GRAVITY.index, reverse=True)
     new = sorted((Counter(after) - same).elements(), key=_GRAVITY.index)
     yield from ((verdict, verdict) for verdict in same.elements())
-    yield from itertools.zip_longest(old, new, fillvalue=_ABSENT)
+    yield from itertools.zip_longest(old, new, fillvalue=ABSENT)
 
 
 def score_comparison(label: str, score: str, old: Completeness, new: Completeness, margins: Margins) -> Comparison:
@@ -102,7 +102,7 @@ def score_comparison(label: str, score: str, old: Completeness, new: Completenes
     ``worse`` where more facts than the margin's share got worse; ``inconclusive`` where facts that were
     recorded do not apply any more, or the score fell without a fact that got worse.
     """
-    convention, is_fidelity = _CONVENTION[score], score == "fidelity"
+    convention, is_fidelity = CONVENTION[score], score == "fidelity"
     before, after = old.verdicts.get(convention, {}), new.verdicts.get(convention, {})
     changes = _Changes(before, after, old.flows & new.flows)
     worse = changes.turned_wrong if is_fidelity else changes.recorded_no_more
@@ -178,7 +178,7 @@ def _named(tally: Tally) -> str:
     """The facts with how often and what they are now: ``usage.input_tokens (12 times, now missing)``."""
     named = []
     for fact, now in sorted(tally.items(), key=lambda item: (-item[1].total(), item[0]))[:_FACTS_NAMED]:
-        verdicts = [verdict for verdict in _NOT_RECORDED if now[verdict]]
+        verdicts = [verdict for verdict in NOT_RECORDED if now[verdict]]
         told = f", now {listed(verdicts, 'or')}" if verdicts else ""
         named.append(f"{fact} ({count(now.total(), 'time')}{told})")
     more = len(tally) - len(named)

@@ -17,7 +17,7 @@ import math
 from typing import TYPE_CHECKING, NamedTuple
 
 from harness.gate.results import SHARE, Comparison
-from harness.gate.runs import differing
+from harness.gate.runs import BASELINE_AND_CURRENT, differing
 from harness.gate.shares import fisher_p, share_difference
 from harness.overhead.contrasts import ALPHA, Difference, contrast
 from harness.overhead.intervals import FIXED_LEVEL, MIN_FORKS, STOPPED_LEVEL
@@ -27,7 +27,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from harness.gate.results import Margins, Outcome
-    from harness.gate.runs import GatedCell, Lost
+    from harness.gate.runs import GatedCell, Lost, Sides
+
+
+_HALVINGS = 50
+"""Of the levels from 0 to 1: more than a p-value has digits."""
 
 
 class Shares(NamedTuple):
@@ -120,8 +124,8 @@ def loss_pairs(before: GatedCell, after: GatedCell, margins: Margins) -> Iterato
     for name, was, now, stopped_early in timed:
         if was is None or not (was.expected or (now is not None and now.expected)):
             continue
-        rise = "the current run has none" if now is None else _rise(was, now, margins.loss, stopped_early=stopped_early)
-        yield LossPair(before.label, name, was, now, margins.loss, rise)
+        found = "the current run has none" if now is None else rise(was, now, margins.loss, stopped_early=stopped_early)
+        yield LossPair(before.label, name, was, now, margins.loss, found)
 
 
 def failure_pairs(before: GatedCell, after: GatedCell, margins: Margins) -> Iterator[LossPair]:
@@ -135,8 +139,8 @@ def failure_pairs(before: GatedCell, after: GatedCell, margins: Margins) -> Iter
             failed.append((f"calls that failed under {load}", old.failed, after.loads[load].failed))
     for name, was, now in failed:
         if was is not None and now is not None and (was.lost or now.lost):
-            rise = _rise(was, now, margins.loss, stopped_early=False)
-            yield LossPair(before.label, name, was, now, margins.loss, rise)
+            found = rise(was, now, margins.loss, stopped_early=False)
+            yield LossPair(before.label, name, was, now, margins.loss, found)
 
 
 def ending_pairs(before: GatedCell, after: GatedCell, margins: Margins) -> Iterator[LossPair]:
@@ -150,22 +154,24 @@ def ending_pairs(before: GatedCell, after: GatedCell, margins: Margins) -> Itera
         new = after.endings.get(ending)
         if not (old.expected or (new is not None and new.expected)):
             continue
-        rise: Shares | str
+        found: Shares | str
         if new is None:
-            rise = "the current run did not try it"
+            found = "the current run did not try it"
         elif other:
-            rise = other
+            found = other
         else:
-            rise = _rise(old, new, margins.loss, stopped_early=False)
+            found = rise(old, new, margins.loss, stopped_early=False)
         # What was measured otherwise is no comparison, whatever it lost.
         kept = None if other else new
-        yield LossPair(before.label, f"traces lost by {ending}", old, kept, margins.loss, rise)
+        yield LossPair(before.label, f"traces lost by {ending}", old, kept, margins.loss, found)
 
 
-def _rise(old: Lost, new: Lost, margin: float, *, stopped_early: bool) -> Shares | str:
+def rise(
+    old: Lost, new: Lost, margin: float, *, stopped_early: bool, sides: Sides = BASELINE_AND_CURRENT
+) -> Shares | str:
     """The rise of the share, or why nothing can be said of it."""
     if not old.expected or not new.expected:
-        return f"the {'current run' if old.expected else 'baseline'} had none to lose"
+        return f"{sides.after if old.expected else sides.before} had none to lose"
     by_forks = _by_forks(old, new, stopped_early=stopped_early)
     if isinstance(by_forks, str):
         return by_forks
@@ -179,6 +185,25 @@ def _rise(old: Lost, new: Lost, margin: float, *, stopped_early: bool) -> Shares
         high = max(high, value + by_forks.half_width)
         p_value = max(p_value, by_forks.p_beyond(margin))
     return Shares(value, max(-1.0, low), min(1.0, high), p_value)
+
+
+def p_not_within(old: Lost, new: Lost, margin: float, *, stopped_early: bool) -> float:
+    """P of "the shares differ by the margin or more", to either side; below 0.05 where the interval lies within it.
+
+    Newcombe's interval is turned round: the p-value is one minus the largest level at which it lies within the
+    margin. Where the forks' shares differ among themselves, their own p-value counts if it is the larger one.
+    """
+    shares = (old.lost, old.expected), (new.lost, new.expected)
+    inside, outside = 0.0, 1.0
+    for _ in range(_HALVINGS):
+        level = (inside + outside) / 2
+        low, high = share_difference(*shares, level=level)
+        inside, outside = (level, outside) if -margin < low and high < margin else (inside, level)
+    p_value = min(1.0, (1 - inside) * (ALPHA / (1 - STOPPED_LEVEL) if stopped_early else 1.0))
+    by_forks = _by_forks(old, new, stopped_early=stopped_early)
+    if by_forks is None:
+        return p_value
+    return 1.0 if isinstance(by_forks, str) else max(p_value, by_forks.p_not_within(margin))
 
 
 def _by_forks(old: Lost, new: Lost, *, stopped_early: bool) -> Difference | str | None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from scipy.special import stdtrit
 
-from harness.gate.runs import Base, Samples
+from harness.gate.runs import BASELINE_AND_CURRENT, Base, Samples, Sides
 from harness.overhead.contrasts import Difference, contrast
 from harness.overhead.intervals import FIXED_LEVEL, Interval, mean
 from harness.report.format import number, percent
@@ -35,12 +35,14 @@ class Change(NamedTuple):
     Attributes:
         name: Of the quantity, among the costs.
         what: Whose doing a change may be, in words.
+        sides: What sentences call the two runs.
     """
 
     name: str
     what: str
     before: Base
     after: Base
+    sides: Sides = BASELINE_AND_CURRENT
 
     @property
     def factor(self) -> float:
@@ -68,8 +70,8 @@ class Change(NamedTuple):
         changed = f"is {percent(abs(by))} {'slower' if by > 0 else 'faster'}" if is_seen else "may have changed"
         interval = f" (95% interval of the change [{percent(rise.low)}, {percent(rise.high)}])" if rise else ""
         return (
-            f"{self.what} {changed}: untraced, {_WORDS[self.name]} is {number(self.before.value)} ms in the baseline "
-            f"and {number(self.after.value)} ms in the current run{interval}"
+            f"{self.what} {changed}: untraced, {_WORDS[self.name]} is {number(self.before.value)} ms in "
+            f"{self.sides.before} and {number(self.after.value)} ms in {self.sides.after}{interval}"
         )
 
     def scaled(self, before: Samples, after: Samples, *, stopped_early: bool) -> Difference | str:
@@ -97,16 +99,18 @@ class Change(NamedTuple):
         return Difference(found.value, math.sqrt(squared), freedom, stopped_early)
 
 
-def machine_changes(before: Mapping[str, Samples], after: Mapping[str, Samples], what: str) -> tuple[Change, ...]:
+def machine_changes(
+    before: Mapping[str, Samples], after: Mapping[str, Samples], what: str, sides: Sides = BASELINE_AND_CURRENT
+) -> tuple[Change, ...]:
     """What the untraced arms of both runs say; nothing where ``what`` is empty."""
-    return tuple(_changes(before, after, what)) if what else ()
+    return tuple(_changes(before, after, what, sides)) if what else ()
 
 
-def _changes(before: Mapping[str, Samples], after: Mapping[str, Samples], what: str) -> Iterator[Change]:
+def _changes(before: Mapping[str, Samples], after: Mapping[str, Samples], what: str, sides: Sides) -> Iterator[Change]:
     for name in _WORDS:
         old, new = before.get(name, Samples()).base, after.get(name, Samples()).base
         if old is not None and new is not None and old.value > 0 and new.value > 0:
-            yield Change(name, what, old, new)
+            yield Change(name, what, old, new, sides)
 
 
 def touching(name: str, changes: tuple[Change, ...]) -> tuple[Change, ...]:

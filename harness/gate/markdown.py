@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from harness.gate.results import SHARE
 from harness.report.format import ABSENT, number, percent
-from harness.report.markdown import escape
+from harness.report.marking import escape
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

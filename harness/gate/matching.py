@@ -6,14 +6,14 @@ from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
 from harness.errors import InputError
-from harness.gate.runs import FURTHER_KEY, KEY, differing
+from harness.gate.runs import BASELINE_AND_CURRENT, FURTHER_KEY, KEY, differing
 from harness.report.format import clip, count
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from harness.gate.results import Scope
-    from harness.gate.runs import GatedCell, Run
+    from harness.gate.runs import GatedCell, Run, Sides
 
 _VALUE_LENGTH = 60
 
@@ -64,7 +64,9 @@ def _repeated(run: Run, names: Sequence[str]) -> str | None:
     return next((cell.label for cell in run.cells if seen[_key(cell, names)] > 1), None)
 
 
-def refusals(baseline: Run, current: Run, matches: Sequence[Match], scope: Scope) -> tuple[str, ...]:
+def refusals(
+    baseline: Run, current: Run, matches: Sequence[Match], scope: Scope, sides: Sides = BASELINE_AND_CURRENT
+) -> tuple[str, ...]:
     """Why the runs must not be compared, one clause a difference, each with both values."""
     if baseline.form != current.form:
         return (f"{baseline.name} is {baseline.form}, {current.name} is {current.form}",)
@@ -78,7 +80,7 @@ def refusals(baseline: Run, current: Run, matches: Sequence[Match], scope: Scope
             found.update(differing(before.cost_conditions, after.cost_conditions, both=True))
             found.update(differing(before.environment, after.environment))
     return tuple(
-        f"{name} is {_value(old)} in the baseline and {_value(new)} in the current run{_where(cells, len(pairs))}"
+        f"{name} is {_value(old)} in {sides.before} and {_value(new)} in {sides.after}{_where(cells, len(pairs))}"
         for (name, old, new), cells in found.items()
     )
 

@@ -19,6 +19,16 @@ LATENCIES = ("p50_ms", "p95_ms", "p99_ms", "first_chunk_p50_ms")
 """Costs that the pace of the calls changes, and that a saturated store says nothing of."""
 
 
+class Sides(NamedTuple):
+    """What sentences call the two runs."""
+
+    before: str = "the baseline"
+    after: str = "the current run"
+
+
+BASELINE_AND_CURRENT = Sides()
+
+
 class Form(StrEnum):
     """What kind of document a run was read from."""
 
@@ -122,6 +132,7 @@ class GatedCell(Record):
     Attributes:
         key: Values of ``KEY`` and ``FURTHER_KEY``.
         label: The cell in people's words.
+        cell_id: As its record has it; empty of a benchmark.
         status: As its record has it.
         conditions: What has to be equal for any comparison, by its name in people's words.
         cost_conditions: What has to be equal for a comparison of costs as well.
@@ -140,6 +151,7 @@ class GatedCell(Record):
 
     key: dict[str, str]
     label: str
+    cell_id: str = ""
     status: str
     reason: str | None = None
     conditions: dict[str, str]

@@ -26,10 +26,14 @@ from harness.gate.runs import (
 )
 from harness.overhead.intervals import FIXED_LEVEL, MIN_FORKS, STOPPED_LEVEL
 
-COSTS = (*LATENCIES, "cpu_ms_per_call", "drain_ms_per_trace")
+COSTS = (*LATENCIES, "cpu_ms_per_call", "drain_ms_per_trace", "stored_bytes_per_trace")
+"""What a cell may cost; the gate judges those of them that are times."""
+
 _COUNTS = ("traces_lost", "traces_duplicated", "traces_orphaned", "transparency_differences")
 _SCORES = ("recall", "otel_recall", "fidelity")
 _NOT_JUDGED = "not judged"
+STRATEGY_OF = "strategy of "
+"""Before the name of a strategy: where its class comes from, among the versions."""
 _FREE_MEASURE = (
     *("name", "forks", "max_forks", "precision_ms", "precision_relative", "margin_ms", "margin_relative"),
     *("drain_timeout_s", "exit_timeout_s", "losses", "budget_s"),
@@ -139,6 +143,7 @@ class CellDocument(BaseModel):
     """One cell of ``cells.json``; keys that the gate does not compare are passed over."""
 
     label: str
+    cell_id: str = ""
     status: str
     reason: str | None = None
     provider: str
@@ -184,6 +189,7 @@ def gated_cell(cell: CellDocument) -> GatedCell:
     return GatedCell(
         key={name: str(getattr(cell, name)) for name in (*KEY, *FURTHER_KEY)},
         label=_label(cell),
+        cell_id=cell.cell_id,
         status=cell.status,
         reason=cell.reason,
         conditions=_conditions(cell),
@@ -275,7 +281,7 @@ def _versions(cell: CellDocument) -> dict[str, str]:
     found["kernel"] = cell.machine.kernel
     found["runtime"] = cell.runtime or "current"
     if "target" in cell.config.tracing:
-        found[f"strategy of {cell.tracing}"] = str(cell.config.tracing["target"])
+        found[STRATEGY_OF + cell.tracing] = str(cell.config.tracing["target"])
     return found
 
 

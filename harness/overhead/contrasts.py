@@ -53,6 +53,15 @@ class Difference(NamedTuple):
         excess = (abs(self.value) - margin) / self.standard_error
         return min(1.0, 2 * float(stdtr(self.freedom, -excess)) * self._raised)
 
+    def p_not_within(self, margin: float) -> float:
+        """P of "the true difference is the margin or more, to either side".
+
+        The larger one of two one-sided tests, doubled, so that it is below 0.05 exactly where the interval lies
+        within the margin; as in ``harness.overhead.comparisons``.
+        """
+        excess = (margin - abs(self.value)) / self.standard_error
+        return min(1.0, 2 * float(stdtr(self.freedom, -excess)) * self._raised)
+
     def smallest_found(self, margin: float, tests: int) -> float:
         """The smallest true rise that is found in ``POWER`` of runs with this spread, by the noncentral t.
 

@@ -13,7 +13,8 @@ What simulation says about it (``tests/overhead/test_overhead_coverage.py`` repe
   difference.
 - Where forks are added until the interval is narrow enough, forks whose spread is small by luck
   stop early, and the plain interval covers as little as 92%. Such runs therefore use the t quantile of a
-  97.5% interval, which covers at least 95% (first check at 4 forks, at most 8 to 20 of them).
+  97.5% interval, which covers at least 95% (first check at 4 forks, at most 8 to 20 of them; and as
+  `measure=standard` and `rigorous` stop, from 8 to 40 and from 16 to 160).
 - Its limit: a strongly skewed effect that only one arm has. With one lognormal shift of
   sigma 0.25, 0.5 and 1.0 it covers 94%, 92% and 82% at 4 forks. A few forks cannot show that
   they are skewed, so look at the per-fork differences before trusting a narrow interval.

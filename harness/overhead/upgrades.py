@@ -3,24 +3,28 @@
 Each cell's cost is against its own untraced arm in the same versions, fork by fork. Two cells have forks of
 their own, so the difference of their costs is a contrast of independent groups (see
 ``harness.overhead.contrasts``), held against the measure's margin, and corrected for all the comparisons of this
-kind that the sweep has. As at the gate, nothing is said of a cost that another machine may have changed, or another
-pace of the calls (see ``harness.overhead.conditions``).
+kind that the sweep has. As at the gate, nothing is said of latencies at another pace of the calls, and where the
+untraced arms changed a finding has to hold twice: as it stands, and against what the cost was times that change (an
+intersection-union test: the larger p-value counts; Berger, "Multiparameter hypothesis testing and acceptance
+sampling", Technometrics 24, 1982). See ``harness.overhead.conditions``.
 """
 
 from __future__ import annotations
 
 import json
+import math
 from typing import TYPE_CHECKING, NamedTuple
 
 from harness.config import measure_of
 from harness.overhead.conditions import between
 from harness.overhead.contrasts import ALPHA, Difference, contrast, holm
-from harness.overhead.intervals import STOPPED_LEVEL, quantile_level
+from harness.overhead.intervals import STOPPED_LEVEL, mean, quantile_level
 from harness.results import CostChange, Upgrade
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from harness.overhead.conditions import Shift
     from harness.results import CellResult, ChangeVerdict, OverheadResult
 
 _LATENCY = "p50_ms"
@@ -40,11 +44,22 @@ class _Raw(NamedTuple):
 
     Attributes:
         difference: After minus before, or why nothing can be said of it.
+        scaled: After minus before times what the untraced arms changed by, and that change in words.
     """
 
     quantity: str
     margin_ms: float
     difference: Difference | str
+    scaled: tuple[tuple[Difference, str], ...] = ()
+
+    @property
+    def p(self) -> float:
+        """Of a change beyond the margin that the machine does not explain; 1 where it may be of either sign."""
+        assert isinstance(self.difference, Difference)  # noqa: S101  # only such are tested
+        each = [self.difference, *(one for one, _ in self.scaled)]
+        if min(one.value for one in each) * max(one.value for one in each) <= 0:
+            return 1.0
+        return max(one.p_beyond(self.margin_ms) for one in each)
 
 
 def upgrades(cells: Sequence[CellResult]) -> tuple[Upgrade, ...]:
@@ -57,8 +72,7 @@ def upgrades(cells: Sequence[CellResult]) -> tuple[Upgrade, ...]:
     pairs = list(_pairs(cells))
     raws = [list(_raws(before, after)) for before, after in pairs]
     tested = [raw for of_pair in raws for raw in of_pair if not isinstance(raw.difference, str)]
-    p_values = [raw.difference.p_beyond(raw.margin_ms) for raw in tested if isinstance(raw.difference, Difference)]
-    adjusted = dict(zip(map(id, tested), holm(p_values), strict=True))
+    adjusted = dict(zip(map(id, tested), holm([raw.p for raw in tested]), strict=True))
     return tuple(
         Upgrade(
             before=before.cell.cell_id,
@@ -103,9 +117,22 @@ def _raws(before: CellResult, after: CellResult) -> Iterator[_Raw]:
         estimate = old.estimates.get(quantity)
         baseline = 0.0 if estimate is None else estimate.baseline or 0.0
         margin_ms = max(measure.margin_ms, measure.margin_relative * baseline)
-        added_ms = 0.0 if estimate is None else estimate.value or 0.0
-        withheld = machines or conditions.withholds(quantity, added_ms, margin_ms)
-        yield _Raw(quantity, margin_ms, _difference(old, new, quantity, stopped_early=stopped_early, withheld=withheld))
+        withheld = machines or conditions.withholds(quantity)
+        difference = _difference(old, new, quantity, stopped_early=stopped_early, withheld=withheld)
+        if isinstance(difference, str):
+            yield _Raw(quantity, margin_ms, difference)
+        else:
+            groups = new.estimates[quantity].per_fork, old.estimates[quantity].per_fork
+            scaled = [(_scaled(*groups, shift, difference), shift.told) for shift in conditions.touching(quantity)]
+            yield _Raw(quantity, margin_ms, difference, tuple(scaled))
+
+
+def _scaled(after: Sequence[float], before: Sequence[float], shift: Shift, plain: Difference) -> Difference:
+    """A cost after minus what it was before times a change of the untraced arms, which is uncertain itself."""
+    found = contrast(((1.0, after), (-shift.factor, before)), stopped_early=plain.stopped_early)
+    assert isinstance(found, Difference)  # noqa: S101  # the plain one of the same forks is one
+    error = math.hypot(found.standard_error, mean(before) * shift.error)
+    return found._replace(standard_error=error, freedom=min(found.freedom, plain.freedom))
 
 
 def _other_machine(before: CellResult, after: CellResult) -> str:
@@ -138,8 +165,8 @@ def _judged(raw: _Raw, p_adjusted: float | None) -> CostChange:
             quantity=raw.quantity, margin=raw.margin_ms, verdict="inconclusive", reason=str(difference).rstrip(".")
         )
     low, high = difference.value - difference.half_width, difference.value + difference.half_width
-    verdict = _verdict(difference.value, high, raw.margin_ms, p_adjusted)
-    by_chance = verdict == "inconclusive" and low > raw.margin_ms
+    highs = [high, *(one.value + one.half_width for one, _ in raw.scaled)]
+    verdict = _verdict(difference.value, max(highs), raw.margin_ms, p_adjusted)
     return CostChange(
         quantity=raw.quantity,
         value=difference.value,
@@ -148,7 +175,25 @@ def _judged(raw: _Raw, p_adjusted: float | None) -> CostChange:
         margin=raw.margin_ms,
         p_adjusted=p_adjusted,
         verdict=verdict,
-        reason="among so many comparisons chance gives such a one" if by_chance else None,
+        reason=_why_open(raw, difference, verdict),
+    )
+
+
+def _why_open(raw: _Raw, difference: Difference, verdict: ChangeVerdict) -> str | None:
+    """Why a change has another verdict than its own interval alone would give it; ``None`` if it has not."""
+    low, high = difference.value - difference.half_width, difference.value + difference.half_width
+    margin_ms = raw.margin_ms
+    own = (
+        "worse" if low > margin_ms else "better" if high < -margin_ms else "not worse" if high < margin_ms else verdict
+    )
+    if own == verdict:
+        return None
+    plain = difference.p_beyond(margin_ms)
+    told = [told for one, told in raw.scaled if one.p_beyond(margin_ms) > plain or one.value * difference.value <= 0]
+    return (
+        told[0]
+        if told and (raw.p > ALPHA or own == "not worse")
+        else "among so many comparisons chance gives such a one"
     )
 
 

@@ -63,6 +63,9 @@ class OpenAIProvider:
     ``complete`` and ``stream`` are both the SDK's own ``create``, looked up anew each time so
     that a patch put on the SDK's class later takes effect. An application asks for a stream with
     ``stream=True``, so the request of a streamed sample carries it.
+
+    Attributes:
+        http: The HTTP client under the synchronous one.
     """
 
     name = "openai"
@@ -71,7 +74,8 @@ class OpenAIProvider:
         require_backend(self.name, backend, ("openai",))
         self._model = model
         self._settings: dict[str, Any] = {"base_url": f"{base_url}/v1", "api_key": api_key, "timeout": timeout_s}
-        self._client = OpenAI(**self._settings, http_client=DefaultHttpxClient(limits=LIMITS, **client_arguments()))
+        self.http = DefaultHttpxClient(limits=LIMITS, **client_arguments())
+        self._client = OpenAI(**self._settings, http_client=self.http)
         self._async = PerLoop(self._async_client)
         self._accepted = accepted_by(self._client.chat.completions.create)
 

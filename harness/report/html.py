@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from harness.report.cell_ledger import ledger
@@ -170,20 +170,21 @@ def _by_kind(view: SweepView) -> list[Kind]:
     return grouped
 
 
-def _breakable(text: str) -> Markup:
+def breakable(text: str) -> Markup:
     """A name that a narrow column may break after its dots, slashes and underscores."""
     return Markup(re.sub(r"([./_])", r"\1<wbr>", str(escape(text))))  # noqa: S704 - escaped before anything is added
 
 
-def _environment_of_templates() -> Environment:
+def template_environment(*packages: str) -> Environment:
+    """Templates of these packages and of the reports, everything escaped."""
     made = Environment(
-        loader=PackageLoader("harness.report"),
+        loader=ChoiceLoader([PackageLoader(package) for package in (*packages, "harness.report")]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters |= {"breakable": _breakable, "cells": cell_numbers}
+    made.filters |= {"breakable": breakable, "cells": cell_numbers}
     return made
 
 
@@ -244,4 +245,4 @@ def html_report(sweep: SweepResult) -> str:
         "why_no_overhead": why_no_overhead,
         "why_no_shift": why_no_shift,
     }
-    return _environment_of_templates().get_template("report.html.j2").render(context).lstrip() + "\n"
+    return template_environment().get_template("report.html.j2").render(context).lstrip() + "\n"

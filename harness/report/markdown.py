@@ -16,6 +16,9 @@ from harness.report.loads import COLUMNS as LOAD_COLUMNS
 from harness.report.loads import STEP_COLUMNS as LOAD_STEPS
 from harness.report.loads import load_results
 from harness.report.losses import loss_table, not_run
+from harness.report.marking import escape
+from harness.report.marking import escape_sentence as _escape_sentence
+from harness.report.marking import table as _table
 from harness.report.matrix import LEVELS, by_scenario, recall_by_level
 from harness.report.quantities import COLUMNS, QUANTILES_LEAD, estimate_shown
 from harness.report.reading import column_terms, terms
@@ -48,18 +51,6 @@ _PERCENTS = (10, 30, 50, 70, 90, 95, 99)
 
 _RATES = ("Load /s", "Drain /s", "Pace")
 _SHORT_COLUMNS = ("recall", "fidelity", "traces", "added", "cpu", "drain")
-_SPECIAL = re.compile(r"([\\`*_\[\]<>|~$#&!])")
-
-
-def escape(text: str) -> str:
-    """A text that Markdown prints as it is: on one line, no markup, no HTML, no table bars."""
-    return _SPECIAL.sub(r"\\\1", " ".join(text.split()))
-
-
-def _table(headings: Iterable[str], rows: Iterable[Iterable[str]]) -> list[str]:
-    titles = list(headings)
-    lines = [f"| {' | '.join(titles)} |", f"|{' --- |' * len(titles)}"]
-    return lines + [f"| {' | '.join(row)} |" for row in rows]
 
 
 def _added(cell: CellView) -> str:
@@ -86,13 +77,10 @@ def _verdict_lines(view: SweepView) -> list[str]:
     lines = []
     for verdict in verdicts(view):
         lines += [f"**{escape(verdict.subject)}**: {_escape_sentence(verdict.text)}", ""]
+        points = [f"- {_escape_sentence(point)}" for point in verdict.points]
+        lines += [*points, ""] if points else []
     lines += [f"> {_escape_sentence(caution)}" for caution in cautions(view)]
     return lines if not lines or not lines[-1] else [*lines, ""]
-
-
-def _escape_sentence(text: str) -> str:
-    """Like ``escape``, but an interval keeps its brackets: ``[3.8, 4.6]`` is no markup."""
-    return re.sub(r"\\\[([−+\-\d., \N{NO-BREAK SPACE}]+)\\\]", r"[\1]", escape(text))  # noqa: RUF001 - our minus
 
 
 def _absence_lines(view: SweepView) -> list[str]:

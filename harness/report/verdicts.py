@@ -23,14 +23,22 @@ SAME_PACE = 1.05
 
 
 class VerdictSentence(NamedTuple):
-    """A verdict: the provider, the provider in words with what sets its cells apart, and what there is to say."""
+    """A verdict.
+
+    Attributes:
+        provider: Whose it is.
+        subject: The provider in words, with what sets its cells apart.
+        text: What there is to say.
+        points: More sentences, each for itself.
+    """
 
     provider: str
     subject: str
     text: str
+    points: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        return f"{self.subject}: {self.text}"
+        return " ".join((f"{self.subject}: {self.text}", *self.points))
 
 
 def _recording(cell: CellView) -> str:
@@ -258,7 +266,10 @@ def verdicts(view: SweepView) -> list[VerdictSentence]:
             apart.setdefault(step.label, []).append(step.sentence.removeprefix(f"{step.label} "))
     found = [
         VerdictSentence(
-            label.split(" / ")[0], f"Where the cost of {label} goes", ". ".join(map(_capital, sentences)) + "."
+            label.split(" / ")[0],
+            f"Where the cost of {label} goes",
+            "the steps on each way out are summed, and held against the whole way measured by itself.",
+            tuple(f"{_capital(sentence)}." for sentence in sentences),
         )
         for label, sentences in apart.items()
     ]

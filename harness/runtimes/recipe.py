@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import platform
 import subprocess
 import sys
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, distributions, version
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from harness.caches import cache_folder
 from harness.errors import ConfigError
 from harness.runtimes.needs import needed_distributions
 from harness.runtimes.requirements import pinned
 from harness.urls import without_secrets
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from harness.config import HarnessConfig
 
 FORMAT = 2
@@ -107,9 +108,7 @@ def _distributions_on(path: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
 
 def environments_folder() -> Path:
     """Where environments are kept: in the person's cache folder."""
-    cache = os.environ.get("XDG_CACHE_HOME", "")
-    home = Path(cache) if Path(cache).is_absolute() else Path.home() / ".cache"
-    return home / "llm-tracing-harness" / "runtimes"
+    return cache_folder("runtimes")
 
 
 def _own_version(name: str) -> str:

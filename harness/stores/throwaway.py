@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import logging
 import shutil
 import sqlite3
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import mlflow
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from mlflow.tracking import MlflowClient
 
+from harness.caches import cache_folder
 from harness.stores.traces import attachments_of, first_start, search, stored_trace, with_attachments
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from harness.records import StoredTrace
 
@@ -25,11 +29,35 @@ TEMPLATE_EXPERIMENT = "timing"
 def make_template(path: Path) -> None:
     """Make a migrated SQLite store with one experiment, to be copied for each worker.
 
-    A fresh store takes seconds to migrate; a copy takes none.
+    A fresh store takes seconds to migrate; a copy takes none. So the first one of an MLflow's schema is kept in the
+    person's cache folder, where that can be written.
     """
+    kept = cache_folder("stores") / f"{_schema()}.db"
+    with contextlib.suppress(OSError, sqlite3.Error):
+        copy_template(kept, path)
+        return
+    # What was left of a copy that cannot be used.
+    path.unlink(missing_ok=True)
     client = MlflowClient(tracking_uri=f"sqlite:///{path}")
-    if client.get_experiment_by_name(TEMPLATE_EXPERIMENT) is None:
-        client.create_experiment(TEMPLATE_EXPERIMENT, artifact_location=(path.parent / "artifacts").as_uri())
+    client.create_experiment(TEMPLATE_EXPERIMENT, artifact_location=(path.parent / "artifacts").as_uri())
+    with contextlib.suppress(OSError):
+        _keep(path, kept)
+
+
+def _schema() -> str:
+    """Names what a migrated store looks like: MLflow's version, and a digest of its migrations and tables."""
+    digest = hashlib.sha256(TEMPLATE_EXPERIMENT.encode())
+    package = Path(mlflow.__file__).parent / "store"
+    for script in sorted((*package.glob("db*/**/*.py"), *package.glob("tracking/dbmodels/*.py"))):
+        digest.update(script.read_bytes())
+    return f"mlflow-{mlflow.__version__}-{digest.hexdigest()[:16]}"
+
+
+def _keep(made: Path, kept: Path) -> None:
+    """Keep a store for the next time; whoever looks meanwhile sees all of it or nothing."""
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=kept.parent) as folder:
+        shutil.copyfile(made, Path(folder) / kept.name).replace(kept)
 
 
 def copy_template(template: Path, path: Path) -> Path:
@@ -37,6 +65,10 @@ def copy_template(template: Path, path: Path) -> Path:
 
     MLflow moves files out of a trace (images, audio), and spans that the database did not take, into the place
     that the experiment names. A copy has a place of its own, so that what an arm stores there is known to be its.
+
+    Raises:
+        OSError: If the template is not there, or the copy finds no room.
+        sqlite3.Error: If the template is damaged.
     """
     shutil.copyfile(template, path)
     artifacts = path.parent / "artifacts"

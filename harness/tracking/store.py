@@ -77,12 +77,13 @@ class Store:
     Args:
         uri: Absolute tracking URI.
         experiment: Name of the experiment; made if it is not there.
+        make: Whether it is; else it holds no runs.
 
     Raises:
         EndpointError: If the store or the experiment cannot be used.
     """
 
-    def __init__(self, uri: str, experiment: str) -> None:
+    def __init__(self, uri: str, experiment: str, *, make: bool = True) -> None:
         check_store(uri)
         self.uri = uri
         self.experiment = experiment
@@ -90,7 +91,7 @@ class Store:
             with environment(_few_retries()):
                 self.client = MlflowClient(tracking_uri=uri)
                 mlflow.set_tracking_uri(uri)
-                self.experiment_id = self._experiment_id(experiment)
+                self.experiment_id = self._experiment_id(experiment, make=make)
         except EndpointError:
             raise
         except Exception as error:  # each kind of store, driver and server has errors of its own
@@ -99,8 +100,10 @@ class Store:
                 without_secrets(f"store.uri {uri!r} cannot be used: {_first_line(error)}{advice}")
             ) from error
 
-    def _experiment_id(self, name: str) -> str:
+    def _experiment_id(self, name: str, *, make: bool) -> str:
         found = self.client.get_experiment_by_name(name)
+        if found is None and not make:
+            return ""
         if found is None:
             artifacts = None
             if self.uri.startswith("sqlite:///"):
@@ -138,7 +141,7 @@ class Store:
     def end_orphans(self) -> int:
         """End runs whose owning process on this machine is gone (it was killed); returns how many."""
         ended = 0
-        for run in self._runs("attributes.status = 'RUNNING'"):
+        for run in self.runs("attributes.status = 'RUNNING'"):
             owner = run.data.tags.get(OWNER_TAG)
             if owner is not None and is_dead(owner):
                 self.client.set_terminated(run.info.run_id, status="KILLED")
@@ -146,9 +149,10 @@ class Store:
                 ended += 1
         return ended
 
-    def _runs(self, filter_string: str) -> Iterator[Run]:
+    def runs(self, filter_string: str = "") -> Iterator[Run]:
+        """The experiment's runs that are not deleted, the first begun first."""
         token = None
-        while True:
+        while self.experiment_id:
             page = self.client.search_runs(
                 [self.experiment_id],
                 filter_string,
@@ -279,19 +283,19 @@ class Store:
 
     def cell_runs(self, sweep_run_id: str) -> tuple[str, ...]:
         """Run ids of a sweep's cells, in the order in which they were begun."""
-        return tuple(str(run.info.run_id) for run in self._runs(f"tags.`{PARENT_TAG}` = '{sweep_run_id}'"))
+        return tuple(str(run.info.run_id) for run in self.runs(f"tags.`{PARENT_TAG}` = '{sweep_run_id}'"))
 
     def find_sweep(self, name: str) -> Run | None:
         """A sweep's run by the sweep's id or the run's, or the ``latest``; ``None`` if there is none."""
         found = None
-        for run in self._runs(f"tags.`{KIND_TAG}` = 'sweep'"):
+        for run in self.runs(f"tags.`{KIND_TAG}` = 'sweep'"):
             if name in ("latest", run.info.run_id, run.data.tags.get(SWEEP_TAG)):
                 found = run
         return found
 
     def sweep_ids(self) -> list[str]:
         """Ids of all sweeps, latest first."""
-        return [run.data.tags[SWEEP_TAG] for run in self._runs(f"tags.`{KIND_TAG}` = 'sweep'")][::-1]
+        return [run.data.tags[SWEEP_TAG] for run in self.runs(f"tags.`{KIND_TAG}` = 'sweep'")][::-1]
 
     def log_texts(self, run_id: str, texts: dict[str, str]) -> None:
         """Log texts as artifacts, by file name."""

@@ -341,6 +341,6 @@ def test_judging_grows_with_the_number_of_calls(stream: bool) -> None:
         tracemalloc.stop()
         return spent_ns, peak
 
-    few, many = cost(100), cost(800)
+    few, many = cost(50), cost(400)
     assert many[0] < 20 * few[0]
     assert many[1] < 10 * few[1]

@@ -246,6 +246,7 @@ def test_the_measure_of_each_setting_is_kept_whole(tmp_path: Path) -> None:
     assert found[DEFAULT]["forks"] == 1
 
 
+@pytest.mark.calibration
 def test_real_forks_are_kept_and_gone_on_from(tmp_path: Path, store_uri: str, migrated_store: Path) -> None:
     """Each setting gets one real fork a round; another run adds what is missing, also after a line that broke off."""
     (tmp_path / "template.db").write_bytes(migrated_store.read_bytes())

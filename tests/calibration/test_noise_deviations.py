@@ -85,6 +85,7 @@ def test_equal_settings_are_seldom_told_apart(shape: str, forks: int) -> None:
     assert alarms <= stats.binom.ppf(0.999, experiments, 0.05)
 
 
+@pytest.mark.calibration
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("side", [0, 1])
 def test_what_could_be_seen_is_seen_four_times_in_five(shape: str, side: int) -> None:
@@ -151,6 +152,7 @@ def test_scatter_has_no_unit_and_is_that_of_the_normal_distribution_at_least() -
     assert scatter_of([[0.0, 1.0] * 10]) == NORMAL
 
 
+@pytest.mark.calibration
 def test_the_mean_over_strategies_covers_the_truth_and_sees_more() -> None:
     """Ratios of 2 and 0.5 have the geometric mean 1; its interval contains it, and is narrower than either's."""
     draw = random.Random(14)

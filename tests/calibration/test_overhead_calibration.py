@@ -14,6 +14,7 @@ from scipy import stats
 from harness.calibration import share as share_module
 from harness.calibration.bar import Proof, prove
 from harness.calibration.beside import PYPERF_VALUES, RULES, _pyperf_suite, opinions, pyperf_says, pytest_benchmark_says
+from harness.calibration.code import measuring_code
 from harness.calibration.equivalence import equivalence
 from harness.calibration.losing import LosingTracing, is_chosen
 from harness.calibration.meanwhile import Meanwhile, meanwhile, together
@@ -315,7 +316,10 @@ def test_parts_that_were_begun_and_did_not_finish_are_counted(tmp_path: Path) ->
     assert state.unfinished(["aa-000", "aa-001", "aa-002"]) is None
 
 
-@pytest.mark.parametrize(("name", "value"), [("version of openai", "0.1"), ("machine's cpu_count", 999), ("forks", 6)])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("version of openai", "0.1"), ("machine's cpu_count", 999), ("forks", 6), ("measuring code", "000000000000")],
+)
 def test_a_state_made_under_other_conditions_is_refused(name: str, value: Any, tmp_path: Path) -> None:
     """One sentence names the difference."""
     State(tmp_path, wanted_conditions(**{name: value}))
@@ -473,9 +477,8 @@ def losing_cell(style: str, migrated_store: Path, folder: Path) -> CellRecords:
     return record_cell(cell, Store(cell.store.uri, cell.store.experiment), Silent())
 
 
-@pytest.mark.parametrize(
-    "style", [pytest.param(name, marks=() if name == LOSSES[3] else pytest.mark.calibration) for name in LOSSES]
-)
+@pytest.mark.calibration  # whole cells; what is lost by halves is counted in tests/experiment/test_destinations.py, too
+@pytest.mark.parametrize("style", LOSSES)
 def test_planted_losses_are_found_exactly(style: str, migrated_store: Path, tmp_path: Path) -> None:
     """Whole or by halves, in both passes; the truth is what the strategy dropped, and what is planted if it is old."""
     records = losing_cell(style, migrated_store, tmp_path)
@@ -506,6 +509,36 @@ def test_both_loops_are_measured_in_one_process_and_kept(tmp_path: Path, monkeyp
     before = (tmp_path / "state" / fork_name(0)).stat().st_mtime_ns
     measure_share(cell, 1, state, Silent())
     assert (tmp_path / "state" / fork_name(0)).stat().st_mtime_ns == before
+
+
+@pytest.fixture
+def package(tmp_path: Path) -> Path:
+    """A package of two modules and what a calibration needs."""
+    for name in ("calibration/bare.py", "calibration/losing.py", "calibration/planted.py", "calibration/share.py"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("", encoding="utf-8")
+    (tmp_path / "worker.py").write_text('"""Works."""\nWAIT_S = 1\n', encoding="utf-8")
+    (tmp_path / "report").mkdir()
+    (tmp_path / "report" / "page.py").write_text("TITLE = 'a'\n", encoding="utf-8")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "another"),
+    [
+        ("worker.py", '"""Works."""\nWAIT_S = 2\n', True),
+        ("calibration/share.py", "PAIRS = 3\n", True),
+        ("added.py", "", True),
+        ("worker.py", '"""Works well."""\nWAIT_S = (1)  # a second\n"""How long."""\n', False),
+        ("report/page.py", "TITLE = 'b'\n", False),
+        ("calibration/page.py", "TITLE = 'b'\n", False),
+    ],
+)
+def test_the_measuring_code_is_known_again(name: str, text: str, another: bool, package: Path) -> None:
+    """Any change of it that could change a number, and none of words, comments or pages."""
+    before = measuring_code(package)
+    (package / name).write_text(text, encoding="utf-8")
+    assert (measuring_code(package) != before) is another
 
 
 # The command line ---------------------------------------------------------------------------

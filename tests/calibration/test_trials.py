@@ -111,6 +111,7 @@ def test_a_judge_that_blames_what_is_harmless_is_found_out(
     assert troubles["key order"] == ""
 
 
+@pytest.mark.calibration
 def test_the_same_seed_plants_the_same(good_cell: CellRecords) -> None:
     """Chance comes from the seed alone."""
     few = _few(good_cell)

@@ -181,6 +181,7 @@ def test_the_report_says_where_the_cost_goes(all_levels: Sweep) -> None:
     assert [cell["against"] for cell in cells["cells"]][-1] == "untraced"
 
 
+@pytest.mark.calibration  # a server for each arm: more than a minute
 @pytest.mark.timeout(600)
 def test_traces_reach_a_server_of_the_arms_own(served: Sweep) -> None:
     """Every timed call's trace is in the server's store, the server's CPU is told apart, and the baseline drops its."""
@@ -196,6 +197,7 @@ def test_traces_reach_a_server_of_the_arms_own(served: Sweep) -> None:
     assert "overhead.destination_cpu_ms_per_call" in served.cells[0].data.metrics
 
 
+@pytest.mark.calibration  # a server for each arm: more than a minute
 @pytest.mark.timeout(600)
 def test_what_the_first_calls_take_is_recorded_apart(served: Sweep) -> None:
     """In both arms; MLflow imports and opens so much at its first call that no later one takes as long."""
@@ -209,7 +211,8 @@ def test_what_the_first_calls_take_is_recorded_apart(served: Sweep) -> None:
     first_ns = {arm.arm: arm.first_call_ns or 0 for arm in records.arms}
     later_ns = [ns for block in records.blocks if block.arm == "strategy" for ns in block.latency_ns]
     assert first_ns["strategy"] > sorted(later_ns)[len(later_ns) // 2]
-    assert "overhead.first_calls_cpu_ms" in served.cells[0].data.metrics
+    # The other arm opens SQLite and this one a connection: a difference of these would be no step's price.
+    assert "overhead.first_calls_cpu_ms" not in served.cells[0].data.metrics
 
 
 def state(pid: int) -> str:

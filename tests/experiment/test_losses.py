@@ -161,6 +161,7 @@ def test_an_ending_that_the_check_refuses_does_not_count(plan: Callable[..., Los
     assert not children()
 
 
+@pytest.mark.calibration
 def test_an_orderly_end_loses_none(run: Run) -> None:
     """After a drain, a normal end, ``sys.exit``, an uncaught exception and in a forked child every trace is stored."""
     for loss in run("manual", "drain", "normal", "sys.exit", "exception", "fork").values():
@@ -176,6 +177,7 @@ def test_an_abrupt_end_loses_what_is_queued(run: Run) -> None:
         assert loss.complete_traces < CALLS, f"{MENDED} (ending {loss.ending}): {loss}"
 
 
+@pytest.mark.calibration
 def test_a_child_of_a_process_that_has_traced_loses_all_and_does_not_end(run: Run) -> None:
     """MLflow's queue takes its threads for running in the child: nothing is exported, and the exit waits for ever."""
     loss = run("manual", "fork-after-calls", exit_timeout_s=12.0)["fork-after-calls"]
@@ -226,6 +228,7 @@ def test_a_child_that_does_not_end_is_killed() -> None:
     assert _wait_for(pid, 30.0) == 7
 
 
+@pytest.mark.calibration
 def test_the_command_line_records_losses_beside_an_undisturbed_completeness(
     harness: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
 ) -> None:
@@ -270,6 +273,7 @@ class Noting(HarnessRuntime):
         return super().read_traces(path)
 
 
+@pytest.mark.calibration
 def test_the_processes_that_end_run_in_the_cells_runtime(
     migrated_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -423,6 +423,7 @@ def test_own_prompts_provider_and_strategy_work_from_files(tmp_path: Path) -> No
     assert found.cells[0].data.metrics["traces.stored"] == 2
 
 
+@pytest.mark.calibration
 def test_an_application_that_does_not_repeat_itself_is_not_blamed_on_tracing(tmp_path: Path) -> None:
     """A scenario of one's own runs untraced a second time: what it does not repeat, tracing did not change."""
     own = Path(__file__).parent.parent / "scenarios" / "own_scenario.py"
@@ -436,6 +437,7 @@ def test_an_application_that_does_not_repeat_itself_is_not_blamed_on_tracing(tmp
     assert any("does not repeat itself" in note for note in result.notes)
 
 
+@pytest.mark.calibration
 def test_a_server_can_be_the_store(tmp_path: Path, migrated_store: Path) -> None:
     """Runs, traces and artifacts go to an MLflow server as they go to a file."""
     import shutil
@@ -558,12 +560,8 @@ def test_killing_the_parent_at_random_moments_leaves_nothing(tmp_path: Path, tem
             assert all(found.records(run).calls for run in ended)
 
 
-@pytest.mark.parametrize("moment", [pytest.param("completeness", marks=pytest.mark.calibration), "timing, fork 1"])
-def test_killing_the_parent_leaves_nothing(moment: str, tmp_path: Path, temporary: Path) -> None:
-    """Kill -9 in the second cell leaves no process and no folder; the first cell stays in the store."""
-    process = command_line(tmp_path, "-m", "tracing=none,autolog", "prompts=short", *TINY)
-    wait_for_line(process, "cell 2/2")
-    wait_for_line(process, moment)
+def kill(process: subprocess.Popen[str], temporary: Path) -> None:
+    """Kill the command line with -9; every process below it ends, and no folder is left."""
     below = descendants(process.pid)
     assert below
     process.kill()
@@ -574,6 +572,23 @@ def test_killing_the_parent_leaves_nothing(moment: str, tmp_path: Path, temporar
         time.sleep(0.05)
     assert not alive(below)
     assert not left_over(temporary)
+
+
+def test_killing_the_parent_leaves_nothing(tmp_path: Path, temporary: Path) -> None:
+    """Kill -9 while arms are timed leaves no process and no folder."""
+    process = command_line(tmp_path, "tracing=none", "prompts=short", *TINY)
+    wait_for_line(process, "timing, fork 1")
+    kill(process, temporary)
+
+
+@pytest.mark.calibration  # two sweeps: more than a minute
+@pytest.mark.parametrize("moment", ["completeness", "timing, fork 1"])
+def test_what_was_finished_when_the_parent_was_killed_stays(moment: str, tmp_path: Path, temporary: Path) -> None:
+    """Kill -9 in the second cell: the first one stays in the store, and the next command ends what is left open."""
+    process = command_line(tmp_path, "-m", "tracing=none,autolog", "prompts=short", *TINY)
+    wait_for_line(process, "cell 2/2")
+    wait_for_line(process, moment)
+    kill(process, temporary)
     found = read(tmp_path, subprocess.CompletedProcess([], 0, "", ""))
     assert found.cells[0].info.status == "FINISHED"
     assert found.records(found.cells[0]).calls
@@ -624,6 +639,7 @@ def test_ctrl_c_keeps_what_was_measured(tmp_path: Path, temporary: Path) -> None
     assert "interrupted" in found.artifact(found.parent, "report.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.calibration
 def test_forks_are_added_until_the_budget_ends(tmp_path: Path) -> None:
     """A precision out of reach is paid for with forks up to ``max_forks``; the A/A cell gives the floor."""
     budget = ("measure.forks=4", "measure.max_forks=5", "measure.precision_ms=0.000001")
@@ -648,6 +664,7 @@ def test_forks_are_added_until_the_budget_ends(tmp_path: Path) -> None:
     assert "overhead.p95_ms" not in metrics
 
 
+@pytest.mark.calibration
 def test_a_cell_whose_calls_all_fail_is_a_failed_one(tmp_path: Path) -> None:
     """An endpoint that refuses every call fails the cell with the first error, and no timing is tried."""
     url = "endpoint.base_url=http://127.0.0.1:9/v1"
@@ -658,6 +675,7 @@ def test_a_cell_whose_calls_all_fail_is_a_failed_one(tmp_path: Path) -> None:
     assert "overhead.p50_ms" not in found.cells[0].data.metrics
 
 
+@pytest.mark.calibration
 def test_bad_input_that_a_worker_finds_ends_with_status_2(
     harness: Callable[..., subprocess.CompletedProcess[str]],
 ) -> None:

@@ -14,6 +14,7 @@ import pytest
 
 from harness.errors import InputError
 from harness.gate import Margins, compare, read_document
+from tests.benchmarks.page import page
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -167,3 +168,19 @@ def test_other_calls_a_fork_are_refused(stored: Document) -> None:
     for one in fewer["benchmarks"]:
         one["stats"]["data"] = one["stats"]["data"][:8]
     assert "timing.calls a fork is 5 in the baseline and 4" in gate(stored, fewer).summary()
+
+
+@pytest.mark.timeout(1200)
+def test_the_page_has_a_row_for_each_benchmark(stored: Document) -> None:
+    """Strategies with what their traces hold; what else was timed stands apart."""
+    more = copy.deepcopy(stored)
+    other = {"calls": 1_000_000, "cpu_s": 17.26, "peak_bytes": 2**29}
+    more["benchmarks"].append({**more["benchmarks"][0], "name": "test_help", "extra_info": other})
+    rows = [line for line in page(more).splitlines() if line.startswith("|")]
+    assert [row.split(" | ")[1:3] for row in rows if "openai: single" in row] == [["none", "10"], ["autolog", "10"]]
+    (autolog,) = (row for row in rows if "autolog" in row)
+    assert autolog.endswith("| 100.0% | 100.0% | 0 |")
+    assert [row.split(" | ")[3] for row in rows if row.startswith("| help")] == [
+        "1,000,000 calls, 17.26 s of CPU, at most 512 MiB of memory |"
+    ]
+    assert "How fast the tool itself is" not in page(stored)

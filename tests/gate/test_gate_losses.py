@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from harness.gate.family import judge
-from harness.gate.losses import LossPair, _rise
+from harness.gate.losses import LossPair, rise
 from harness.gate.runs import Lost
 from tests.gate.conftest import AUTOLOG, Document, document, gate
 from tests.report.conftest import machine
@@ -180,6 +180,6 @@ def test_equal_runs_seldom_differ_in_losses() -> None:
     gates, alarms = 400, 0
     for _ in range(gates):
         before, after = run(), run()
-        pair = LossPair("cell", TIMED, before, after, 0.0, _rise(before, after, 0.0, stopped_early=False))
+        pair = LossPair("cell", TIMED, before, after, 0.0, rise(before, after, 0.0, stopped_early=False))
         alarms += judge([pair])[0].outcome in ("worse", "better")
     assert alarms <= 0.05 * gates + 2 * (0.05 * 0.95 * gates) ** 0.5

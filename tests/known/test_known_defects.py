@@ -140,6 +140,7 @@ def test_every_known_defect_is_looked_for() -> None:
     assert {row.name for row in KNOWN_LOSSES} == set(LOSSES) | forked
 
 
+@pytest.mark.calibration  # a sweep over every shape of traffic: minutes
 @pytest.mark.timeout(500)
 @pytest.mark.parametrize("defect", SOUGHT)
 def test_a_known_defect_is_found_with_its_evidence(found: Found, defect: str) -> None:
@@ -155,6 +156,7 @@ def test_a_known_defect_is_found_with_its_evidence(found: Found, defect: str) ->
     assert (finding.trace_id is not None) == sought.traced_calls
 
 
+@pytest.mark.calibration  # a sweep over every shape of traffic: minutes
 @pytest.mark.timeout(500)
 @pytest.mark.parametrize("defect", LOSSES)
 def test_what_an_abrupt_end_loses_is_found(found: Found, defect: str) -> None:
@@ -164,6 +166,7 @@ def test_what_an_abrupt_end_loses_is_found(found: Found, defect: str) -> None:
     assert finding.status == "found", f"MENDED in mlflow {mlflow.__version__}: {finding.title}. Take the row out."
 
 
+@pytest.mark.calibration  # a sweep over every shape of traffic: minutes
 @pytest.mark.timeout(500)
 @pytest.mark.parametrize("defect", [*SOUGHT, *LOSSES])
 def test_the_report_names_it(found: Found, defect: str) -> None:
@@ -172,6 +175,7 @@ def test_the_report_names_it(found: Found, defect: str) -> None:
     assert titles[defect] in unescaped(found.reports)
 
 
+@pytest.mark.calibration  # a sweep over every shape of traffic: minutes
 @pytest.mark.timeout(500)
 def test_cancellation_is_reported_as_changed_by_tracing(found: Found) -> None:
     """A call that should have been cancelled and gave None is the gravest kind of finding."""
@@ -181,6 +185,7 @@ def test_cancellation_is_reported_as_changed_by_tracing(found: Found) -> None:
     assert changed == {("cancel", "cancellation"), ("wait-for", "cancellation")}
 
 
+@pytest.mark.calibration  # a sweep over every shape of traffic: minutes
 @pytest.mark.timeout(500)
 @pytest.mark.parametrize(
     "label",

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from harness.cli.compose import compose_cells
 from harness.config import MeasureConfig
 from harness.overhead import analyse, precision_reached
 from harness.overhead.intervals import FIXED_LEVEL, STOPPED_LEVEL, Interval, t_interval
@@ -111,13 +112,20 @@ def test_interval_covers_the_truth(name: str, forks: int) -> None:
     assert_covers(hits(map(t_interval, differences.tolist()), PLANTED_US + scenario.mean_us))
 
 
-def stopped(differences: Sequence[float], half_width: float, level: float) -> Interval | str:
-    """The interval of a run that adds forks, from 4 up to all of them, until it is narrow enough."""
+def stopped(
+    differences: Sequence[float], half_width: float | Callable[[float], float], level: float, first: int = 4
+) -> Interval | str:
+    """The interval of a run that adds forks, from the first look up to all of them, until it is narrow enough.
+
+    The half-width to reach may depend on the estimate.
+    """
     found: Interval | str = ""
-    for forks in range(4, len(differences) + 1):
+    for forks in range(first, len(differences) + 1):
         found = t_interval(differences[:forks], level=level)
-        if isinstance(found, Interval) and found.high - found.low <= 2 * half_width:
-            break
+        if isinstance(found, Interval):
+            asked = half_width((found.low + found.high) / 2) if callable(half_width) else half_width
+            if found.high - found.low <= 2 * asked:
+                break
     return found
 
 
@@ -127,6 +135,28 @@ def test_stopping_by_precision_keeps_the_coverage(half_width_us: float) -> None:
     rng = np.random.default_rng(4)
     differences = p50_differences_us(latencies_us(rng, SCENARIOS["normal"], 4000, 12)).tolist()
     assert_covers(hits((stopped(row, half_width_us, STOPPED_LEVEL) for row in differences), PLANTED_US))
+
+
+@pytest.mark.parametrize(
+    ("name", "spread_ms"),
+    [("standard", 0.12), ("standard", 0.2), ("standard", 0.3), ("rigorous", 0.1), ("rigorous", 0.17)],
+)
+def test_the_presets_that_stop_by_precision_keep_the_coverage(name: str, spread_ms: float) -> None:
+    """With their own first look, most forks and precision; forks differ so much that runs stop in between."""
+    (cell,) = compose_cells([f"measure={name}"], multirun=False)
+    measure, untraced_ms, added_ms = cell.measure, 3.0, 1.0
+    rng = np.random.default_rng([11, round(spread_ms * 1000)])
+    rows = rng.normal(added_ms, spread_ms, (2000 if name == "standard" else 1000, measure.max_forks)).tolist()
+
+    def asked_ms(value_ms: float) -> float:
+        return max(measure.precision_ms, measure.precision_relative * (untraced_ms + value_ms))
+
+    intervals = [stopped(row, asked_ms, STOPPED_LEVEL, measure.forks) for row in rows]
+    assert_covers(hits(intervals, added_ms))
+    reached = [
+        isinstance(found, Interval) and found.high - found.low <= 2.4 * asked_ms(added_ms) for found in intervals
+    ]
+    assert sum(reached) > len(rows) / 2
 
 
 def test_stopping_by_precision_needs_the_wider_level() -> None:
@@ -176,6 +206,7 @@ def test_coverage_through_the_whole_analysis(make_records: MakeRecords, name: st
     assert_covers(found)
 
 
+@pytest.mark.calibration
 def test_coverage_of_whole_runs_that_stop(make_records: MakeRecords) -> None:
     """Runs that add forks until ``precision_reached`` says so enclose the planted difference in 94% of 120."""
     measure = MeasureConfig(forks=4, max_forks=8, precision_ms=0.045)

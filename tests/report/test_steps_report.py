@@ -98,10 +98,11 @@ def test_ledger_and_doubts_name_the_other_arm(levels_sweep: SweepResult) -> None
 
 def test_a_levels_page_opens_with_its_steps(levels_sweep: SweepResult) -> None:
     """Where the cost goes is the first that a reader is told, and the terminal tells it once."""
-    opening = markdown_report(levels_sweep).split("\n")[2]
-    assert opening.startswith("**Where the cost of openai / autolog goes**: Into sqlite, ")
-    assert ": the steps of added p50 sum to " in opening
-    assert " disagree" in opening
+    opening, _, *points = markdown_report(levels_sweep).split("\n")[2:]
+    assert opening.startswith("**Where the cost of openai / autolog goes**: ")
+    assert points[0].startswith("- Into sqlite, ")
+    assert ": the steps of added p50 sum to " in points[0]
+    assert any(" disagree" in point for point in points if point.startswith("- Into "))
     told = verdict_sentences(levels_sweep)
     assert sum("steps of added p50" in sentence for sentence in told) == 1
     assert sum("steps of CPU added" in sentence for sentence in told) == 1

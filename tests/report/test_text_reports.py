@@ -7,7 +7,8 @@ import pytest
 from rich.console import Console
 
 from harness.report import cells_json, console_table, description, html_report, markdown_report, verdict_sentences
-from harness.report.markdown import DESCRIPTION_LIMIT, escape
+from harness.report.markdown import DESCRIPTION_LIMIT
+from harness.report.marking import escape
 from harness.report.quantities import COLUMNS
 from harness.report.reading import terms
 from harness.report.view import sweep_view

@@ -136,6 +136,7 @@ def test_a_package_is_installed_once_and_found_again(offline: Path) -> None:
     assert printed.stdout.strip() == "1.0"
 
 
+@pytest.mark.calibration
 def test_the_rest_has_the_harnesss_versions(offline: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of a package that requirements leave open, pip takes the version that the harness has, not the newest."""
     installed = offline.parent / "installed"
@@ -162,6 +163,7 @@ def test_what_cannot_be_found_is_one_sentence_and_leaves_nothing(offline: Path, 
     assert [path.suffix for path in cache.iterdir()] == [".lock"]
 
 
+@pytest.mark.calibration
 def test_a_conflict_names_who_wants_what(offline: Path) -> None:
     """The sentence says what each side asks for."""
     wheel(offline, "lowpackage", "1.0")
@@ -170,6 +172,7 @@ def test_a_conflict_names_who_wants_what(offline: Path) -> None:
         make_environment(recipe("highpackage==1.0", "lowpackage==1.0"), lambda _: None)
 
 
+@pytest.mark.calibration
 def test_a_broken_off_build_is_not_taken_for_whole(offline: Path, cache: Path) -> None:
     """An environment without its marker, as a killed build leaves it, is made anew."""
     wheel(offline, "smallpackage", "1.0")
@@ -192,6 +195,7 @@ def test_a_marker_that_does_not_say_what_is_installed_is_none(offline: Path, cac
     assert find_environment(wanted) is None
 
 
+@pytest.mark.calibration
 def test_packages_that_break_their_python_are_one_sentence(offline: Path, cache: Path) -> None:
     """Where the new interpreter cannot list what it has, that is told, and nothing stays."""
     wheel(offline, "sitecustomize", "1.0", body="raise SystemExit('no more')\n")
@@ -234,6 +238,7 @@ def _make(found: multiprocessing.Queue[tuple[int, list[str]]]) -> None:
     found.put(((made.folder / MARKER).stat().st_mtime_ns, told))
 
 
+@pytest.mark.calibration
 def test_two_at_once_make_one(offline: Path) -> None:
     """Of two processes that want the same environment one makes it, and the other waits and takes it."""
     wheel(offline, "smallpackage", "1.0")
@@ -249,6 +254,7 @@ def test_two_at_once_make_one(offline: Path) -> None:
     assert sorted(any("waiting" in line for line in told) for _, told in results) == [False, True]
 
 
+@pytest.mark.calibration
 def test_only_our_own_package_is_seen_from_outside(
     offline: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -291,6 +297,7 @@ def test_what_is_no_requirement_is_refused_at_once(tmp_path: Path, override: str
     assert ran.stderr.count("\n") == 1
 
 
+@pytest.mark.calibration
 def test_a_requirement_that_cannot_be_installed_ends_with_status_2(offline: Path, tmp_path: Path) -> None:
     """Before anything is measured or written, in one sentence after what was being done."""
     assert offline.is_dir()

@@ -8,7 +8,6 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,6 +27,9 @@ CASES: dict[str, dict[str, Any]] = {
     "spans that are then put into a file": {"style": "log_spans-1in3", "files": True},
     "every trace": {"style": "log_trace-1in1"},
 }
+FEW = ("both writes", "the trace")
+"""The cases of the usual tests; each takes a process that imports MLflow."""
+WEEKLY = pytest.mark.calibration
 
 
 class Made(NamedTuple):
@@ -37,13 +39,22 @@ class Made(NamedTuple):
     dropped: int
 
 
-@pytest.fixture(scope="module")
-def made(migrated_store: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Made]:
-    """One process for each case, two at a time."""
+class Stores:
+    """Makes each case's store when it is first asked for, in a process of its own."""
 
-    def run(case: dict[str, Any]) -> Made:
-        store = tmp_path_factory.mktemp("losing") / "store.db"
-        copy_template(migrated_store, store)
+    def __init__(self, template: Path, folders: pytest.TempPathFactory) -> None:
+        self._template = template
+        self._folders = folders
+        self._made: dict[str, Made] = {}
+
+    def __getitem__(self, case: str) -> Made:
+        if case not in self._made:
+            self._made[case] = self._make(CASES[case])
+        return self._made[case]
+
+    def _make(self, case: dict[str, Any]) -> Made:
+        store = self._folders.mktemp("losing") / "store.db"
+        copy_template(self._template, store)
         job = {"store": str(store), "files": False, "export": {}, "calls": CALLS, **case}
         done = subprocess.run(
             [sys.executable, str(SUBJECT), json.dumps(job)],
@@ -52,33 +63,36 @@ def made(migrated_store: Path, tmp_path_factory: pytest.TempPathFactory) -> dict
         assert done.returncode == 0, done.stderr
         return Made(store, int(done.stdout.splitlines()[-1]))
 
-    with ThreadPoolExecutor(2) as pool:
-        return dict(zip(CASES, pool.map(run, CASES.values()), strict=True))
+
+@pytest.fixture(scope="module")
+def made(migrated_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Stores:
+    return Stores(migrated_store, tmp_path_factory)
 
 
-@pytest.mark.parametrize("case", CASES)
-def test_the_count_agrees_with_what_mlflow_reads(case: str, made: dict[str, Made]) -> None:
+@pytest.mark.parametrize("case", [pytest.param(one, marks=() if one in FEW else WEEKLY) for one in CASES])
+def test_the_count_agrees_with_what_mlflow_reads(case: str, made: Stores) -> None:
     """A call has a whole trace by SQL if and only if the trace that MLflow reads back is complete and tied to it."""
     store = made[case].store
     read = [one.record for one in read_own_traces(store)]
     assert whole_calls(store) == {one.call_id for one in read if one.call_id is not None and is_complete(one)}
 
 
-def test_a_trace_without_either_write_is_not_there(made: dict[str, Made]) -> None:
+def test_a_trace_without_either_write_is_not_there(made: Stores) -> None:
     """What the exporter dropped as a whole left nothing."""
     assert made["both writes"] == (made["both writes"].store, 3)
     assert count_traces(made["both writes"].store) == (CALLS - 3, CALLS - 3)
 
 
-@pytest.mark.parametrize("case", ["the trace", "the spans"])
-def test_half_a_trace_is_begun_and_not_whole(case: str, made: dict[str, Made]) -> None:
+@pytest.mark.parametrize("case", ["the trace", pytest.param("the spans", marks=WEEKLY)])
+def test_half_a_trace_is_begun_and_not_whole(case: str, made: Stores) -> None:
     """Each trace has its row, whichever of the two writes it lost, and those that lost one do not count."""
     store, dropped = made[case]
     assert 0 < dropped < CALLS
     assert count_traces(store) == (CALLS, CALLS - dropped)
 
 
-def test_spans_in_a_file_are_spans(made: dict[str, Made]) -> None:
+@WEEKLY
+def test_spans_in_a_file_are_spans(made: Stores) -> None:
     """MLflow puts spans that the database did not take beside it; nothing is lost until that file is."""
     store, dropped = made["spans that are then put into a file"]
     assert dropped > 0
@@ -89,7 +103,8 @@ def test_spans_in_a_file_are_spans(made: dict[str, Made]) -> None:
     assert count_traces(store) == (CALLS, CALLS - dropped)
 
 
-def test_spans_alone_are_whole_only_where_the_strategy_says_so(made: dict[str, Made]) -> None:
+@WEEKLY
+def test_spans_alone_are_whole_only_where_the_strategy_says_so(made: Stores) -> None:
     """That every trace lost its second write is a loss of all, unless there is none to lose, as over OTLP."""
     store, dropped = made["every trace"]
     assert dropped == CALLS
@@ -108,7 +123,7 @@ def test_spans_alone_are_whole_only_where_the_strategy_says_so(made: dict[str, M
         "DELETE FROM trace_request_metadata WHERE request_id = :trace_id",
     ],
 )
-def test_what_is_missing_makes_a_trace_half(damage: str, made: dict[str, Made], tmp_path: Path) -> None:
+def test_what_is_missing_makes_a_trace_half(damage: str, made: Stores, tmp_path: Path) -> None:
     """Without its root, the root's end, its own end or its metadata a trace is begun and not whole."""
     store = tmp_path / "store.db"
     shutil.copyfile(made["both writes"].store, store)

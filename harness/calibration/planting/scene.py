@@ -35,6 +35,7 @@ class Scene:
         begin_unix_ns: When the first request of the call had reached the server.
         end_unix_ns: When its answer was over: the last byte, or the end of the call if that was earlier.
         tolerance_ns: By how much spans may miss those two, as the judge states it.
+        stream_ns: How long it took from the first byte on the wire to the last piece's reaching the application.
         is_whole: Whether the application took the whole answer. Of one that it left, a little more text may have
             come than it took, and the trace may have ended either way.
     """
@@ -45,6 +46,7 @@ class Scene:
     begin_unix_ns: int
     end_unix_ns: int
     tolerance_ns: int
+    stream_ns: int = 0
     is_whole: bool = True
 
     @property
