@@ -77,7 +77,9 @@ def test_evaluation_table_compares_facts(shown: Shown, open_page: Open, look: Lo
     assert place is not None
     page.goto(f"{shown.url}/{place[place.index('#') :]}")
     seen(page, "facts.json")
-    seen(page, "mlflow ")
+    # The table's frame stands a while before its rows.
+    seen(page, "response.content")
+    seen(page, "recorded")
     look.shot(page, "evaluation-table")
 
 

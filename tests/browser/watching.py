@@ -36,6 +36,11 @@ MLFLOW_CONSOLE: tuple[Known, ...] = (
         r"404 .*/ajax-api/2\.0/mlflow/users/current\)",
         "every page asks it, and a server without log-in does not know the address",
     ),
+    Known(
+        "a table that is laid out in two steps",
+        r"ResizeObserver loop completed with undelivered notifications",
+        "the browser says so where MLflow's table of traces is slow to find its width, and draws it a frame later",
+    ),
 )
 """Errors that MLflow's own pages write to the console with any store."""
 
