@@ -9,7 +9,7 @@ STORE ?= sqlite:///mlflow.db
 export MLFLOW_DISABLE_TELEMETRY := true
 export LANGSMITH_TRACING := false
 
-.PHONY: run test check ui bench benchmarks reports levels upgrades standard loads streams calibrate calibrate-overhead noise calibration lock clean
+.PHONY: run test check ui bench benchmarks reports levels upgrades standard loads streams calibrate calibrate-overhead noise calibration browser lock clean
 
 # The environment is made again when the lock changes; hashes are required for every package.
 $(STAMP): requirements.lock pyproject.toml
@@ -87,6 +87,13 @@ noise: $(STAMP)  ## find what lowers the noise between forks and publish it in r
 
 calibration: $(STAMP)  ## the long tests and self-proofs, about half an hour
 	$(BIN)/python -m pytest -m calibration -q
+
+# Playwright's own browsers are not used: its download is not asked for.
+browser: $(STAMP)  ## look at a small sweep in MLflow's UI with Chromium; SCREENSHOTS=DIR keeps what it looked like
+	@command -v chromium >/dev/null || { [ "$$(id -u)" -eq 0 ] && apt-get update -q \
+		&& apt-get install -q -y --no-install-recommends chromium fonts-dejavu-core; } \
+		|| { echo "make browser needs Chromium: sudo apt-get install chromium" >&2; exit 1; }
+	$(BIN)/python -m pytest tests/browser -m browser --timeout 600 $(if $(SCREENSHOTS),--screenshots $(SCREENSHOTS))
 
 lock: $(STAMP)  ## write requirements.lock anew from pyproject.toml
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \

@@ -44,7 +44,6 @@ from harness.tracking import (
     COUNT_TAG,
     ENDED_TAG,
     KIND_TAG,
-    NOTE_TAG,
     STARTED_TAG,
     SWEEP_TAG,
     Store,
@@ -227,9 +226,9 @@ def ui_address(store: Store) -> str:
 
 
 def write_report(store: Store, run_id: str, sweep: SweepResult) -> None:
-    """Log the report to the sweep's run, and the noise floors to each cell's."""
+    """Log the report, the table and the figures to the sweep's run, and the noise floors to each cell's."""
     store.log_texts(run_id, report_files(sweep))
-    store.set_tag(run_id, NOTE_TAG, description(sweep))
+    store.log_sweep(run_id, sweep, description(sweep))
     for cell in sweep.cells:
         own = floors_of(cell, sweep.cells)
         if own and cell.run_id is not None:

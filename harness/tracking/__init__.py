@@ -7,25 +7,29 @@ back into records. It never imports an SDK and turns no tracing on.
 from __future__ import annotations
 
 from harness.stores.throwaway import make_template
-from harness.tracking.cells import cell_metrics, cell_params, cell_tags
+from harness.tracking.cells import (
+    NOTE_TAG,
+    PARENT_TAG,
+    PROVIDER_TAG,
+    STRATEGY_TAG,
+    SWEEP_TAG,
+    cell_metrics,
+    cell_params,
+    cell_tags,
+)
 from harness.tracking.store import (
     CELL_TAG,
     COMMAND_TAG,
     COUNT_TAG,
-    DIFFERENCES_FILE,
     ENDED_TAG,
     KIND_TAG,
-    NOTE_TAG,
     OWNER_TAG,
-    PARENT_TAG,
-    PROVIDER_TAG,
     RECORDS_FOLDER,
     STARTED_TAG,
-    STRATEGY_TAG,
-    SWEEP_TAG,
     Ending,
     Store,
 )
+from harness.tracking.tables import DIFFERENCES_FILE
 from harness.tracking.uris import absolute_uri, check_store
 
 __all__ = [

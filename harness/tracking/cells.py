@@ -6,9 +6,23 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from harness.records import CellRecord
-    from harness.results import CellResult
+    from harness.results import CellResult, OverheadResult
 
 _VERSION_TAG = "version.{}"
+NOTE_TAG = "mlflow.note.content"
+PARENT_TAG = "mlflow.parentRunId"
+SWEEP_TAG = "harness.sweep_id"
+CELL_LABEL = "harness.cell"
+SAMPLE_TAG = "harness.sample"
+STRATEGY_TAG = "harness.strategy"
+PROVIDER_TAG = "harness.provider"
+_WHERE = (
+    "**Traces**: each call with the verdict on its trace. **Artifacts**: `facts.json` counts the verdicts by fact, "
+    "`differences.json` lists what is missing or wrong, `eval_results_table.json` the answers, "
+    "`records/` is what was measured. "
+    "The verdict over all cells is in the description of the parent run, the sweep."
+)
+_DRAWN = " **Model metrics**: `block.*` are the latencies of both arms block by block."
 
 MIN_FORKS = 4
 WITH_BOUNDS = {
@@ -55,7 +69,7 @@ def cell_params(result: CellResult) -> dict[str, str]:
 
 
 def cell_tags(result: CellResult) -> dict[str, str]:
-    """A cell's tags: versions, the machine, how it ended."""
+    """A cell's tags: what runs are grouped and filtered by, versions, the machine, how it ended, a description."""
     cell = result.cell
     tags = {_VERSION_TAG.format(name): version for name, version in cell.versions.items()}
     machine = cell.machine
@@ -67,12 +81,44 @@ def cell_tags(result: CellResult) -> dict[str, str]:
         "machine.work_filesystem": machine.work_filesystem,
         "machine.arm_cpus": ",".join(map(str, machine.arm_cpus)),
         "machine.gateway_cpus": ",".join(map(str, machine.gateway_cpus)),
+        STRATEGY_TAG: cell.strategy_label,
+        PROVIDER_TAG: cell.provider_label,
+        NOTE_TAG: cell_note(result),
         "harness.status": cell.status,
         "harness.prompt_set_digest": cell.prompt_set_digest,
     }
+    if cell.runtime:
+        tags["harness.runtime"] = cell.runtime
+    if result.overhead is not None:
+        tags["harness.verdict"] = result.overhead.verdict
     if cell.reason:
         tags["harness.reason"] = cell.reason[:4000]
     return tags
+
+
+def cell_note(result: CellResult) -> str:
+    """A cell's description in a few lines of Markdown: what was found, and where its evidence stands."""
+    cell = result.cell
+    found = [f"**{_plain(cell.label)}**: {cell.status}" + (f", {_plain(cell.reason)}" if cell.reason else "")]
+    if (complete := result.completeness) is not None:
+        if complete.recall is not None:
+            found.append(
+                f"- Completeness: {complete.recall:.1%} of the facts that the wire proves are recorded where "
+                f"MLflow looks; {complete.traces_stored} of {complete.traces_expected} traces stored."
+            )
+        else:
+            found.append(
+                f"- Completeness: {complete.traces_stored} traces stored, {complete.traces_expected} expected."
+            )
+    if result.overhead is not None:
+        found.append(f"- Cost: {_plain(result.overhead.sentence)}")
+    drawn = result.overhead is not None and not hides_latency(result.overhead)
+    return "\n".join([*found, "", _WHERE + (_DRAWN if drawn else "")])
+
+
+def _plain(text: str) -> str:
+    """A text that Markdown shows as it is."""
+    return "".join(f"\\{one}" if one in "\\`*_[]<>#|" else one for one in text).replace("\n", " ")
 
 
 def cell_metrics(result: CellResult) -> dict[str, float]:
@@ -99,8 +145,7 @@ def cell_metrics(result: CellResult) -> dict[str, float]:
         overhead = result.overhead
         estimates = overhead.estimates
         found["overhead.traces_lost"] = overhead.traces_lost
-        # A latency that is not judged (traces lost, store saturated) must not be read by a script either.
-        hidden = overhead.verdict == "not judged" and overhead.forks >= MIN_FORKS
+        hidden = hides_latency(overhead)
         for name, estimate in estimates.items():
             if not (hidden and name in LATENCIES):
                 found[f"overhead.{name}"] = estimate.value
@@ -115,6 +160,11 @@ def cell_metrics(result: CellResult) -> dict[str, float]:
             }
     found |= _loads(result)
     return {name: float(value) for name, value in found.items() if value is not None}
+
+
+def hides_latency(overhead: OverheadResult) -> bool:
+    """Whether a latency that is not judged (traces lost, store saturated) must not be read by a script either."""
+    return overhead.verdict == "not judged" and overhead.forks >= MIN_FORKS
 
 
 def stage_metrics(cell: CellRecord) -> dict[str, float]:

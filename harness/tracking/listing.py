@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from mlflow.entities import ViewType
 
-from harness.tracking.store import CELL_TAG, COMMAND_TAG, COUNT_TAG, KIND_TAG, PARENT_TAG, STARTED_TAG, SWEEP_TAG
+from harness.tracking.cells import PARENT_TAG, SWEEP_TAG
+from harness.tracking.store import CELL_TAG, COMMAND_TAG, COUNT_TAG, KIND_TAG, STARTED_TAG
 
 if TYPE_CHECKING:
     from mlflow.entities import Run

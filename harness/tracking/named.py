@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from harness.errors import InputError
-from harness.tracking.store import CELL_TAG, KIND_TAG, PARENT_TAG, SWEEP_TAG
+from harness.tracking.cells import PARENT_TAG, SWEEP_TAG
+from harness.tracking.store import CELL_TAG, KIND_TAG
 from harness.urls import without_secrets
 
 if TYPE_CHECKING:

@@ -16,13 +16,29 @@ from mlflow.tracking import MlflowClient
 
 from harness.errors import EndpointError, StoreError
 from harness.records import CELL_FILE, CellRecords, StoredTrace, cell_text, read_cell, write_cell
-from harness.report.differences import difference_table
 from harness.stores.traces import PAGE, attachments_of, first_start, search, stored_trace, with_attachments
 from harness.tracking.adopting import adopt_trace
 from harness.tracking.assessments import assess_traces
-from harness.tracking.cells import cell_metrics, cell_params, cell_tags, stage_metrics
+from harness.tracking.cells import (
+    CELL_LABEL,
+    NOTE_TAG,
+    PARENT_TAG,
+    PROVIDER_TAG,
+    SAMPLE_TAG,
+    STRATEGY_TAG,
+    SWEEP_TAG,
+    cell_metrics,
+    cell_params,
+    cell_tags,
+    stage_metrics,
+)
+from harness.tracking.experiments import missing_tags
+from harness.tracking.figures import cell_figures
+from harness.tracking.links import with_links
 from harness.tracking.owners import is_dead, process_identity
+from harness.tracking.series import latency_series
 from harness.tracking.table import log_evaluation
+from harness.tracking.tables import SWEEP_FILE, TABLES_TAG, cell_tables, sweep_table, table_text, tables_tag
 from harness.tracking.temporary import environment
 from harness.tracking.uris import check_store
 from harness.urls import without_secrets
@@ -34,24 +50,23 @@ if TYPE_CHECKING:
 
     from harness.prompts import PromptSet
     from harness.records import CellRecord
-    from harness.results import CellResult
+    from harness.results import CellResult, SweepResult
 
-PARENT_TAG = "mlflow.parentRunId"
-NOTE_TAG = "mlflow.note.content"
 OWNER_TAG = "harness.owner"
 KIND_TAG = "harness.kind"
-SWEEP_TAG = "harness.sweep_id"
-STRATEGY_TAG = "harness.strategy"
-PROVIDER_TAG = "harness.provider"
 CELL_TAG = "harness.cell_id"
 COUNT_TAG = "harness.cells_expected"
 COMMAND_TAG = "harness.command"
 STARTED_TAG = "harness.started_unix_ns"
 ENDED_TAG = "harness.ended_unix_ns"
 RECORDS_FOLDER = "records"
-DIFFERENCES_FILE = "differences.json"
 SOURCE_KEY = "mlflow.source.name"
+BLOCKS_TAG = "harness.blocks_per_point"
+"""On a cell's run where one point of its `block.*` metrics stands for several blocks."""
+
 _LINKED_AT_ONCE = 100
+_METRICS_AT_ONCE = 1000
+"""MLflow takes no more in one batch."""
 
 Ending = Literal["FINISHED", "FAILED", "KILLED"]
 
@@ -94,12 +109,15 @@ class Store:
             if self.uri.startswith("sqlite:///"):
                 # Beside the database, so that the store does not depend on the folder it is opened from.
                 artifacts = (Path(self.uri.removeprefix("sqlite:///")).parent / "mlartifacts" / name).as_uri()
-            return str(self.client.create_experiment(name, artifact_location=artifacts))
+            made = self.client.create_experiment(name, artifact_location=artifacts, tags=missing_tags({}))
+            return str(made)
         if found.lifecycle_stage != "active":
             raise EndpointError(
                 f"the experiment {name!r} in {self.uri} was deleted; restore it, or choose another one "
                 "with store.experiment"
             )
+        for key, value in missing_tags(found.tags).items():
+            self.client.set_experiment_tag(found.experiment_id, key, value)
         return str(found.experiment_id)
 
     # Runs
@@ -185,32 +203,59 @@ class Store:
                 yield f"trace {name} is judged, but could not be copied into the store: {_first_line(error)}"
 
     def link_traces(self, run_id: str, traces: Sequence[StoredTrace]) -> None:
-        """Let the cell's run show its traces."""
+        """Let the cell's run show its traces, and have people filter those that bear only metadata, too."""
         # What a collector received of a trace bears the same id, and may not be in the store at all.
-        ids = [trace.trace_id for trace in traces if trace.source == "store"]
+        stored = [trace for trace in traces if trace.source == "store"]
+        ids = [trace.trace_id for trace in stored]
         for start in range(0, len(ids), _LINKED_AT_ONCE):
             self.client.link_traces_to_run(ids[start : start + _LINKED_AT_ONCE], run_id)
+        for trace in stored:
+            # A strategy of one's own may tie traces to calls in its own way.
+            for key in (SAMPLE_TAG, CELL_LABEL, STRATEGY_TAG, PROVIDER_TAG):
+                if key in trace.metadata and key not in trace.tags:
+                    self.client.set_trace_tag(trace.trace_id, key, trace.metadata[key])
 
     # Cells
 
     def log_cell(self, run_id: str, result: CellResult, records: CellRecords, prompts: PromptSet | None) -> None:
         """Write one cell: params, metrics, tags, raw records, tables, and the verdicts on its traces.
 
+        The latencies of its blocks are steps of metrics: at most some hundred points, in one request or two.
+
         Raises:
             StoreError: If a verdict did not reach its trace.
         """
         params = [Param(key, value[:500]) for key, value in cell_params(result).items()]
         metrics = [Metric(key, value, 0, 0) for key, value in cell_metrics(result).items()]
-        tags = [RunTag(key, value) for key, value in cell_tags(result).items()]
-        self.client.log_batch(run_id, metrics=metrics, params=params, tags=tags)
+        series = latency_series(records, result.overhead)
+        tables = cell_tables(result)
+        tags = cell_tags(result)
+        if tables:
+            tags[TABLES_TAG] = tables_tag(tuple(tables))
+        if series.blocks_per_point > 1:
+            tags[BLOCKS_TAG] = str(series.blocks_per_point)
+        self.client.log_batch(run_id, metrics=metrics, params=params, tags=[RunTag(*tag) for tag in tags.items()])
+        for start in range(0, len(series.metrics), _METRICS_AT_ONCE):
+            self.client.log_batch(run_id, metrics=series.metrics[start : start + _METRICS_AT_ONCE])
         self.log_records(run_id, records)
+        self.log_texts(run_id, {file: table_text(table) for file, table in tables.items()})
         self.link_traces(run_id, records.traces)
-        if result.completeness is not None and (table := difference_table(result.completeness)) is not None:
-            self.client.log_table(run_id, table, DIFFERENCES_FILE)
         if prompts is not None and result.rows:
             log_evaluation(self.uri, run_id, result.rows, prompts)
         if result.completeness is not None:
             assess_traces(self.uri, self.experiment_id, run_id, result.completeness)
+
+    def log_sweep(self, run_id: str, sweep: SweepResult, note: str) -> None:
+        """Log what the UI shows of a sweep beside its report: a table of its cells, and a figure of each cell.
+
+        Its description is what was found, then links to where to look closer.
+        """
+        self.set_tag(run_id, NOTE_TAG, with_links(note, sweep, self.experiment_id, run_id))
+        if (table := sweep_table(sweep)) is not None:
+            self.log_texts(run_id, {SWEEP_FILE: table_text(table)})
+            self.set_tag(run_id, TABLES_TAG, tables_tag([SWEEP_FILE]))
+        for cell_run, figures in cell_figures(sweep).items():
+            self.log_texts(cell_run, figures)
 
     def log_records(self, run_id: str, records: CellRecords) -> None:
         """Log raw records as artifacts."""

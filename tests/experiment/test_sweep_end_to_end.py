@@ -256,6 +256,36 @@ def test_traces_are_told_apart_by_tags(main_sweep: Sweep) -> None:
         assert "harness.call_id" not in trace.info.tags
 
 
+def test_latencies_of_blocks_are_steps_of_metrics(main_sweep: Sweep) -> None:
+    """The line chart of a cell's run has one point for each measured block, at the block's place in the cell."""
+    run = main_sweep.cells[1].info.run_id
+    blocks = [block for block in main_sweep.records(main_sweep.cells[1]).blocks if block.kind == "measured"]
+    steps = []
+    for arm in ("strategy", "baseline"):
+        history = main_sweep.client.get_metric_history(run, f"block.{arm}_p50_ms")
+        assert len(history) == len([block for block in blocks if block.arm == arm])
+        steps += [metric.step for metric in history]
+    assert sorted(steps) == list(range(len(blocks)))
+
+
+def test_a_cells_run_says_what_was_found(main_sweep: Sweep) -> None:
+    """Its description has both verdicts and where their evidence stands, and its tags are there to group by."""
+    tags = main_sweep.cells[1].data.tags
+    for told in ("openai / autolog", "Completeness:", "Cost:", "facts.json"):
+        assert told in tags["mlflow.note.content"]
+    assert (tags["harness.strategy"], tags["harness.provider"]) == ("autolog", "openai")
+    assert tags["harness.verdict"] == "not judged"
+    tables = [one["path"] for one in json.loads(tags["mlflow.loggedArtifacts"])]
+    assert set(tables) == {"facts.json", "differences.json", "eval_results_table.json"}
+
+
+def test_figures_stand_beside_the_runs(main_sweep: Sweep) -> None:
+    """The sweep has a table of its cells, each cell its latencies."""
+    assert main_sweep.artifact(main_sweep.parent, "cells_table.json").exists()
+    for run in main_sweep.cells:
+        assert (main_sweep.artifact(run, "figures") / "latencies.svg").exists()
+
+
 def test_outputs_are_evaluated_row_by_row(main_sweep: Sweep) -> None:
     """The evaluation table holds prompts, outputs and targets with a score each."""
     table = json.loads(main_sweep.artifact(main_sweep.cells[1], "eval_results_table.json").read_text(encoding="utf-8"))
