@@ -233,11 +233,10 @@ def test_help_has_an_example(verb: str, lived: Lived) -> None:
 
 def test_a_report_is_the_same_bytes_each_time(lived: Lived) -> None:
     """From records alone: whatever the hash seed, the folder and the zone of the clock are."""
-    for folder, environment in (
-        ("one", {"PYTHONHASHSEED": "1"}),
-        ("two", {"PYTHONHASHSEED": "77", "TZ": "Asia/Tokyo"}),
-    ):
-        done = run_alone(lived.folder, "report", lived.first, "--output", folder, **environment)
+    here = lived.run("report", lived.first, "--output", "one")
+    elsewhere = {"PYTHONHASHSEED": "77", "TZ": "Asia/Tokyo"}
+    there = run_alone(lived.folder, "report", lived.first, "--output", "two", **elsewhere)
+    for done in (here, there):
         assert done.returncode == 0, done.stderr
     for name in ("report.html", "report.md", "cells.json"):
         one, two = ((lived.folder / folder / name).read_bytes() for folder in ("one", "two"))

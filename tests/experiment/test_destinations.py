@@ -156,7 +156,7 @@ def timed(setup: WorkerSetup, strategy: ArmPlan, template: Path, folder: Path) -
     [
         ("sqlite", "log_trace-1in3"),
         ("sqlite", "log_spans-1in3"),
-        ("server", "log_trace-1in3"),
+        pytest.param("server", "log_trace-1in3", marks=pytest.mark.calibration),
         ("sqlite", "log_trace-1in1"),
     ],
 )

@@ -191,6 +191,7 @@ def test_synchronous_export_loses_none_even_where_the_process_is_killed(run: Run
     assert (loss.stored_traces, loss.complete_traces) == (CALLS, CALLS), loss
 
 
+@pytest.mark.calibration  # found in a cell of its own by tests/known, too
 def test_a_burst_overflows_a_queue_unseen(run: Run) -> None:
     """A drained burst that is longer than MLflow's queue leaves some traces out and some without their metadata."""
     loss = run("manual", "burst", burst_calls=80, export=ExportConfig(queue_size=5))["burst"]

@@ -618,7 +618,7 @@ def test_a_gateway_that_dies_is_no_finding_about_tracing(tmp_path: Path) -> None
 def test_ctrl_c_keeps_what_was_measured(tmp_path: Path, temporary: Path) -> None:
     """SIGINT in the timing pass ends with the cell's records, a report, and nothing left running."""
     process = command_line(
-        tmp_path, "-m", "tracing=autolog,none", "prompts=short", "measure.forks=4", "measure.blocks=2"
+        tmp_path, "-m", "tracing=autolog,none", "prompts=short", "measure.forks=2", "measure.blocks=2"
     )
     wait_for_line(process, "timing, fork 2")
     below = descendants(process.pid)

@@ -47,6 +47,7 @@ CASES: dict[str, dict[str, Any]] = {
 }
 
 
+# What uses it is left to the weekly job: only another MLflow changes what MLflow's switches do.
 @pytest.fixture(scope="module")
 def seen(migrated_store: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
     """What every case saw."""
@@ -65,46 +66,54 @@ def seen(migrated_store: Path, tmp_path_factory: pytest.TempPathFactory) -> dict
     return result
 
 
+@pytest.mark.calibration
 def test_default_is_deferred(seen: dict[str, Any]) -> None:
     """As MLflow comes, a trace is stored after the drain and not before."""
     assert seen["as it comes"] == {"before": 0, "after": 1}
 
 
+@pytest.mark.calibration
 def test_synchronous_export(seen: dict[str, Any]) -> None:
     """With the asynchronous export off, a trace is in the store when the call is over."""
     assert seen["synchronous"] == {"before": 1, "after": 1}
 
 
+@pytest.mark.calibration
 @pytest.mark.parametrize("case", ["disabled", "disabled and synchronous"])
 def test_disabled(seen: dict[str, Any], case: str) -> None:
     """Tracing that is disabled after it was turned on leaves nothing."""
     assert seen[case] == {"before": 0, "after": 0}
 
 
+@pytest.mark.calibration
 @pytest.mark.parametrize("case", ["batch on", "large batch"])
 def test_batches_wait(seen: dict[str, Any], case: str) -> None:
     """A batch that is not full waits for its interval, unless it is drained."""
     assert seen[case] == {"before": 0, "after": 2}
 
 
+@pytest.mark.calibration
 @pytest.mark.parametrize("case", ["batch off", "short interval", "small batch"])
 def test_batches_end(seen: dict[str, Any], case: str) -> None:
     """Without batches, with a short interval or with a full batch, traces come without a drain."""
     assert seen[case] == {"arrived": True}
 
 
+@pytest.mark.calibration
 def test_workers(seen: dict[str, Any]) -> None:
     """There are no more writing threads than were asked for; how many of them a burst needs is the machine's affair."""
     assert seen["burst at a short queue"]["workers"] == 1
     assert 1 <= seen["burst"]["workers"] <= 4
 
 
+@pytest.mark.calibration
 def test_short_queue_loses(seen: dict[str, Any]) -> None:
     """A burst into a queue of one is mostly dropped; into MLflow's own queue it is not."""
     assert 0 < seen["burst at a short queue"]["stored"] < 60
     assert seen["burst"]["stored"] == 80
 
 
+@pytest.mark.calibration
 def test_sampling(seen: dict[str, Any]) -> None:
     """The ratio is the share of traces that are stored; half of 80 is off by 25 once in ten million times."""
     assert seen["sampled none"]["stored"] == 0
@@ -112,6 +121,7 @@ def test_sampling(seen: dict[str, Any]) -> None:
     assert seen["sampled all"]["stored"] == 80
 
 
+@pytest.mark.calibration
 def test_buffer(seen: dict[str, Any]) -> None:
     """Unfinished traces beyond the buffer's size, or older than it keeps them, are lost."""
     assert seen["unfinished"]["stored"] == 5
