@@ -196,8 +196,12 @@ class _Case(NamedTuple):
 
 
 def _plant(case: _Case, plant: Plant) -> Trial | None:
-    """Plant one defect; ``None`` if nothing that it harms was recorded before."""
+    """Plant one defect; ``None`` if nothing that it harms, or not what it moves, was recorded before."""
     before = case.before
+    if plant.moves and not any(
+        (key[2], key[3]) == plant.moves and _is_of(key, case) and _recorded(before, key) for key in before.verdicts
+    ):
+        return None
     watched = {
         key: plant.expected[wanted]
         for key in before.verdicts

@@ -42,6 +42,7 @@ class Plant:
         expected: For a convention and a fact that was recorded, the verdicts that find the defect.
         implied: Further facts whose verdicts may change, because they rest on the same data.
         counts: By how much counts of the result change, such as ``traces_lost``.
+        moves: Where what is moved was, as convention and fact: unless it is right there, it is right nowhere else.
     """
 
     fact: str
@@ -51,6 +52,7 @@ class Plant:
     expected: Expected
     implied: frozenset[str] = frozenset()
     counts: dict[str, int] = field(default_factory=dict)
+    moves: tuple[Convention, str] | None = None
 
     @property
     def name(self) -> str:
