@@ -97,6 +97,8 @@ def test_trace_table_shows_traces_of_every_strategy(shown: Shown, open_page: Ope
 def test_cells_run_draws_its_latencies(shown: Shown, open_page: Open, look: Look) -> None:
     """The metrics of a cell's run have a line of each arm, block by block."""
     page = open_page(shown.run(shown.cell("autolog"), "/model-metrics"))
+    # The page draws its charts anew once it has read them all, and then forgets what was typed before.
+    seen(page, "completeness.recall")
     page.get_by_placeholder("Search metric charts").fill("block")
     seen(page, "block.strategy_p50_ms")
     look.shot(page, "cell-metrics")
