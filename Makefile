@@ -54,9 +54,9 @@ levels: $(STAMP)  ## take the cost of one strategy apart and publish it in repor
 	$(BIN)/harness report latest store.experiment=published --output reports/levels
 	rm -f reports/levels/report.html reports/levels/cells.json
 
-upgrades: $(STAMP)  ## run one strategy in other versions and publish in reports/ what the upgrades changed, 10 minutes
+upgrades: $(STAMP)  ## run one strategy in other versions and publish in reports/ what the upgrades changed, 25 minutes, quiet
 	$(BIN)/harness -m provider=openai tracing=none,autolog runtime=mlflow310,openai2,current measure=quick \
-		store.experiment=published
+		measure.forks=12 measure.max_forks=12 store.experiment=published
 	$(BIN)/harness report latest store.experiment=published --output reports/upgrades
 	rm -f reports/upgrades/report.html reports/upgrades/cells.json
 

@@ -666,9 +666,9 @@ class CellRecord(Record):
 
     @property
     def not_measuring_share(self) -> float | None:
-        """Share of the cell's own time that was not spent in measured blocks; ``None`` if nothing was timed."""
+        """Share of its own time that went into neither measured blocks nor loads; ``None`` if nothing was timed."""
         total_s = sum(self.stages_s.values()) - self.stages_s.get("waiting", 0.0)
-        measuring_s = self.stages_s.get("measuring", 0.0)
+        measuring_s = self.stages_s.get("measuring", 0.0) + self.stages_s.get("loads", 0.0)
         return 1 - measuring_s / total_s if measuring_s > 0 else None
 
     @property

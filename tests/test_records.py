@@ -168,3 +168,10 @@ def test_records_carry_the_schema_version() -> None:
 def test_a_label_names_backend_and_style() -> None:
     """People's name of a cell has the backend where it differs, and the style where there is one."""
     assert CELL.label == "langchain (mistralai) / manual context/careful"
+
+
+def test_time_under_loads_is_measuring() -> None:
+    """Of a cell's own time, what went into measured blocks and loads is measuring; waiting for another sweep is not its own."""
+    spent = {"waiting": 100.0, "starting": 5.0, "measuring": 2.0, "loads": 3.0}
+    assert CELL.model_copy(update={"stages_s": spent}).not_measuring_share == 0.5
+    assert CELL.not_measuring_share is None

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 _UNITS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "us"))
 _BYTES_PER_MIB = 2**20
+_STAGES = 4
+"""How many of a cell's stages are named, the longest first."""
 
 HEAD = """\
 # Benchmarks
@@ -79,6 +81,10 @@ def _also(found: dict[str, Any]) -> Iterable[str]:
         yield f"{found['cpu_s']:.2f} s of CPU"
     if "peak_bytes" in found:
         yield f"at most {found['peak_bytes'] / _BYTES_PER_MIB:.0f} MiB of memory"
+    if "not_measuring_share" in found:
+        longest = sorted(found["stages_s"].items(), key=lambda stage: -stage[1])[:_STAGES]
+        stages = ", ".join(f"{name.replace('_', ' ')} {spent_s:.1f} s" for name, spent_s in longest)
+        yield f"{found['not_measuring_share']:.1%} of it not measuring: {stages}"
     if "median_share" in found:
         yield (
             f"{found['median_service_us']:.0f} of {found['median_latency_us']:.0f} us of a call in the gateway, "
