@@ -171,7 +171,7 @@ def test_a_label_names_backend_and_style() -> None:
 
 
 def test_time_under_loads_is_measuring() -> None:
-    """Of a cell's own time, what went into measured blocks and loads is measuring; waiting for another sweep is not its own."""
+    """Blocks and loads are measuring, and waiting for another sweep is no time of the cell's own."""
     spent = {"waiting": 100.0, "starting": 5.0, "measuring": 2.0, "loads": 3.0}
     assert CELL.model_copy(update={"stages_s": spent}).not_measuring_share == 0.5
     assert CELL.not_measuring_share is None
